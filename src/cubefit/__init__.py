@@ -1,0 +1,37 @@
+"""CubeFit: one global, non-negative fit of stellar populations to orbits over an IFU cube.
+
+The public names load on first use, so that ``import cubefit`` is instant.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+__version__ = version("cubefit")
+
+_HOMES = {
+    "H5Manager": "cubefit.hdf5_manager",
+    "HyperCubeReader": "cubefit.hypercube_reader",
+    "PipelineRunner": "cubefit.pipeline_runner",
+    "SolverCfg": "cubefit.config",
+    "build_hypercube": "cubefit.hypercube_builder",
+    "open_h5": "cubefit.store.handle",
+    "reconstruct_model_cube_single": "cubefit.reconstruction",
+    "solve_global_kaczmarz": "cubefit.kaczmarz_solver",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its home."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'cubefit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted(__all__)

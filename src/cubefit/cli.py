@@ -1,0 +1,100 @@
+"""The command line: parses, prints, and turns errors into one sentence."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cubefit import __version__
+from cubefit.demo import DemoReport, run_demo
+from cubefit.errors import CubeFitError
+
+EXIT_ERROR = 1
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    help="One global, non-negative fit of stellar populations to orbits over an IFU cube.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+class Size(StrEnum):
+    """Sizes of the demo."""
+
+    small = "small"
+    medium = "medium"
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and leave."""
+    if wanted:
+        print(f"cubefit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show version.")
+    ] = False,
+) -> None:
+    """Options before any verb."""
+    del version
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the file and the pictures.")] = Path(
+        "cubefit-demo"
+    ),
+    size: Annotated[
+        Size, typer.Option(help="small: 40 spaxels, 24 components; medium: 293, 120 (15 GB).")
+    ] = Size.small,
+    epochs: Annotated[int, typer.Option(min=1, help="Kaczmarz epochs.")] = 10,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show the summary only.")] = False,
+) -> None:
+    """Fit a mock galaxy of known truth, made of real orbits and real SSP spectra.
+
+    Example: cubefit demo --out cubefit-demo
+    """
+    summarise(run_demo(out, size.value, epochs=epochs, verbose=not quiet))
+
+
+def summarise(report: DemoReport) -> None:
+    """Print what the demo found."""
+    stats = report.fit.stats
+    table = Table(title="CubeFit demo: recovered against true", show_header=False)
+    rows = {
+        "chi2 per voxel": f"{stats['chi2_per_voxel']:.3f} ({stats['n_voxels']:,} voxels)",
+        "mass error of the components": f"{100 * report.mass_error:.1f} % of the total mass",
+        "mean age of the galaxy": f"{report.fitted_mean_age_gyr:.2f} Gyr "
+        f"(truth {report.true_mean_age_gyr:.2f} Gyr)",
+        "mean log age per component": f"{report.log_age_rms:.3f} dex rms error",
+        "mean [M/H] per component": f"{report.metal_rms:.3f} dex rms error",
+        "weights above zero": f"{stats['nnz']:,} of {report.fit.x.size:,}",
+        "time": f"{report.elapsed_s:.1f} s",
+        "file": str(report.fit.h5_path),
+        "pictures": ", ".join(str(p) for p in report.fit.pictures),
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    Console().print(table)
+
+
+def main() -> None:
+    """Run the command line; errors are one sentence."""
+    try:
+        app()
+    except CubeFitError as error:
+        Console(stderr=True).print(f"[bold red]Error:[/] {error}", highlight=False)
+        sys.exit(EXIT_ERROR)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Interrupted: the same command goes on where it can.")
+        sys.exit(EXIT_INTERRUPTED)

@@ -1,0 +1,102 @@
+"""Settings: frozen, keyword-only, checked once at birth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from cubefit.errors import ConfigError
+
+Normalization = Literal["losvd", "unit"]
+RowOrder = Literal["random", "sequential"]
+WarmStart = Literal["auto", "resume", "jacobi", "zeros", "x0"]
+OperatorKind = Literal["auto", "stored", "matrix-free"]
+
+
+def require_choice(name: str, value: object, choices: object) -> None:
+    """Raise ConfigError unless ``value`` is one of the ``Literal`` type ``choices``."""
+    allowed = get_args(choices)
+    if value not in allowed:
+        raise ConfigError(f"{name}={value!r}: choose one of {', '.join(map(repr, allowed))}.")
+
+
+def require_positive(name: str, value: int | None) -> None:
+    """Raise ConfigError unless ``value`` is a whole number of at least 1, or None."""
+    if value is not None and (not isinstance(value, int) or value < 1):
+        raise ConfigError(f"{name}={value!r}: must be a whole number of at least 1.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildConfig:
+    """How the HyperCube is cut into tiles and computed."""
+
+    S_chunk: int = 128
+    """Most spaxels per tile; tiles are evened out so that the last one is not nearly empty."""
+    C_chunk: int = 1
+    """Most components per tile."""
+    P_chunk: int = 360
+    """Most populations per tile."""
+    n_workers: int | None = None
+    """Compute threads; None takes every core that the process may use."""
+    normalization: Normalization = "losvd"
+    """``losvd`` keeps the amplitude of each LOSVD, ``unit`` scales each to unit sum."""
+
+    def __post_init__(self) -> None:
+        """Check every setting."""
+        for name in ("S_chunk", "C_chunk", "P_chunk", "n_workers"):
+            require_positive(name, getattr(self, name))
+        require_choice("normalization", self.normalization, Normalization)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SolverCfg:
+    """How the global Kaczmarz sweeps run."""
+
+    epochs: int = 1
+    """Passes over all spaxels, at least 1."""
+    pixels_per_aperture: int = 256
+    """Rows (pixels) drawn per spaxel and epoch, at least 1."""
+    lr: float = 0.25
+    """Relaxation of one projection, between 0 and 2."""
+    project_nonneg: bool = True
+    """Project onto x >= 0 after every spaxel."""
+    row_order: RowOrder = "random"
+    """``random`` order of spaxels and of the rows in each, or both ``sequential``."""
+    seed: int = 12345
+    """Random seed; the same seed and inputs give the same bits."""
+    ratio_use: bool | None = None
+    """Enforce the orbit-weight ratios; None does so when orbit weights are given."""
+    ratio_prob: float = 0.02
+    """Chance per spaxel of one batch of ratio rows, 0 to 1. Drawn per pixel row instead, the same
+    chance raises the misfit tenfold on the demo: the rows then fight the data."""
+    ratio_eta: float | None = None
+    """Relaxation of a ratio row; None takes ``0.1 * lr``."""
+    ratio_anchor: int | Literal["auto"] = "auto"
+    """Component that the ratios refer to; ``auto`` takes the one of largest weight."""
+    ratio_min_weight: float = 1e-4
+    """Components below this weight, relative to the largest, get no ratio row."""
+    ratio_batch: int = 2
+    """Ratio rows per batch, at least 1."""
+
+    def __post_init__(self) -> None:
+        """Check every setting."""
+        for name in ("epochs", "pixels_per_aperture", "ratio_batch"):
+            require_positive(name, getattr(self, name))
+        require_choice("row_order", self.row_order, RowOrder)
+        if not 0 < self.lr < 2:
+            raise ConfigError(f"lr={self.lr}: must lie between 0 and 2, both excluded.")
+        if self.ratio_eta is not None and not 0 < self.ratio_eta < 2:
+            raise ConfigError(f"ratio_eta={self.ratio_eta}: must lie in (0, 2).")
+        if not 0 <= self.ratio_prob <= 1:
+            raise ConfigError(f"ratio_prob={self.ratio_prob}: is a chance, give 0 to 1.")
+        if not 0 <= self.ratio_min_weight < 1:
+            raise ConfigError(
+                f"ratio_min_weight={self.ratio_min_weight}: relative to the largest weight, "
+                "give 0 to below 1."
+            )
+        if self.seed < 0:
+            raise ConfigError(f"seed={self.seed}: must not be negative.")
+        if self.ratio_anchor != "auto" and (
+            not isinstance(self.ratio_anchor, int) or self.ratio_anchor < 0
+        ):
+            raise ConfigError(f"ratio_anchor={self.ratio_anchor!r}: give 'auto' or a component.")

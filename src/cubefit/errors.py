@@ -1,0 +1,39 @@
+"""The errors of CubeFit: each message says what is wrong, where, and how to mend it."""
+
+from __future__ import annotations
+
+
+class CubeFitError(Exception):
+    """Base of every error that CubeFit raises on purpose."""
+
+
+class InputError(CubeFitError, ValueError):
+    """Arrays that a user gave do not fit together or hold impossible values."""
+
+
+class GridError(InputError):
+    """A wavelength or velocity grid is unusable, or does not cover another one."""
+
+
+class ConfigError(CubeFitError, ValueError):
+    """A setting is out of its range or contradicts another one."""
+
+
+class StoreError(CubeFitError, OSError):
+    """An HDF5 file is missing, foreign, incomplete, locked or does not fit its disk."""
+
+
+class MissingDataError(StoreError, RuntimeError):
+    """A dataset that the call needs is not in the file yet."""
+
+
+class StaleError(StoreError):
+    """A product in the file was made from other inputs than those now in it."""
+
+
+class LockedError(StoreError):
+    """Another process is writing to the file."""
+
+
+class DependencyError(CubeFitError, ImportError):
+    """An optional package is needed and not installed."""

@@ -1,0 +1,250 @@
+"""Building the HyperCube: one matrix product per tile, written while the next is computed."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubefit.config import BuildConfig, Normalization
+from cubefit.errors import StaleError
+from cubefit.inverse.scaling import LOSVD_FLOOR, order_one
+from cubefit.progress import Progress, visible_log
+from cubefit.store.compress import Codec, compress_hypercube, filters_of
+from cubefit.store.digests import digest_of_models
+from cubefit.store.handle import reading
+from cubefit.store.load import ModelInputs, read_model_inputs, require_rebin_products
+from cubefit.store.lock import writer_lock
+from cubefit.store.tiles import (
+    CubeStatus,
+    TileGrid,
+    TileWriter,
+    create_cube,
+    read_status,
+    require_current,
+)
+from cubefit.threads import blas_threads
+
+logger = logging.getLogger(__name__)
+
+TYPICAL_BYTES_PER_S: Final = 0.8e9
+"""Write rate behind the time estimate that is given before a build: a plain SSD."""
+BUFFERS: Final = 2
+"""Tiles in memory: one is written while the next is computed."""
+
+TileIndex = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildReport:
+    """What a call of `build_hypercube` did."""
+
+    tiles_built: int
+    tiles_total: int
+    n_bytes: int
+    """Bytes of models written."""
+    elapsed_s: float
+
+
+class TileMaker:
+    """Computes tiles ``models[s,c,p,l] = sum_v LOSVD[s,v,c] D[v,p,l]``.
+
+    Parameters
+    ----------
+    inputs : ModelInputs
+        LOSVDs, templates and grids.
+    grid : TileGrid
+        How the HyperCube is cut.
+    """
+
+    def __init__(self, inputs: ModelInputs, grid: TileGrid) -> None:
+        self._grid = grid
+        self._losvd, scale = order_one(inputs.losvd, np.float32, LOSVD_FLOOR)
+        shifted = inputs.shifted_templates() * np.float32(scale)
+        width = grid.tile[2]
+        self._blocks = [
+            np.ascontiguousarray(shifted[:, p : p + width]).reshape(shifted.shape[0], -1)
+            for p in range(0, grid.shape[2], width)
+        ]
+
+    def fill(self, index: TileIndex, buffer: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute a tile into ``buffer`` (a full tile) and return the part to write."""
+        spaxels, components, populations = self._grid.slices(index)
+        block = self._blocks[index[2]]
+        n_spaxels = spaxels.stop - spaxels.start
+        n_components = components.stop - components.start
+        n_populations = populations.stop - populations.start
+        tile = buffer[:n_spaxels]
+        tile[:, n_components:] = 0.0
+        tile[:, :, n_populations:] = 0.0
+        for j in range(n_components):
+            models = self._losvd[spaxels, :, components.start + j] @ block
+            tile[:, j, :n_populations] = models.reshape(n_spaxels, n_populations, -1)
+        return tile
+
+
+def missing_tiles(status: CubeStatus) -> list[TileIndex]:
+    """Return the tiles that are not done, in the order of the file."""
+    return [(int(s), int(c), int(p)) for s, c, p in np.argwhere(~status.done)]
+
+
+def tile_bytes(grid: TileGrid, index: TileIndex) -> int:
+    """Return the bytes of models in a tile, padding left out."""
+    s, c, p = grid.slices(index)
+    lengths = (int(part.stop - part.start) for part in (s, c, p))
+    return 4 * math.prod(lengths) * grid.shape[3]
+
+
+def computed_tiles(
+    maker: TileMaker, tiles: list[TileIndex], shape: tuple[int, ...], writer: TileWriter
+) -> Iterator[TileIndex]:
+    """Compute tile after tile while a thread writes the one before; yield each when written."""
+    buffers = [np.empty(shape, np.float32) for _ in range(BUFFERS)]
+    with ThreadPoolExecutor(1, "cubefit-writer") as pool:
+        previous: tuple[TileIndex, Future[None]] | None = None
+        for number, index in enumerate(tiles):
+            tile = maker.fill(index, buffers[number % BUFFERS])
+            if previous is not None:
+                previous[1].result()
+                yield previous[0]
+            previous = index, pool.submit(writer.write, index, tile)
+        if previous is not None:
+            previous[1].result()
+            yield previous[0]
+
+
+def require_same_build(status: CubeStatus, path: Path, digest: str, config: BuildConfig) -> None:
+    """Raise StaleError if the HyperCube in the file is not what the call asks for."""
+    require_current(status, digest, path)
+    if status.normalization != config.normalization:
+        raise StaleError(
+            f"The HyperCube in {path} has normalization={status.normalization!r}, not "
+            f"{config.normalization!r}: pass overwrite=True to build it anew."
+        )
+
+
+def prepare_cube(
+    path: Path, config: BuildConfig, *, overwrite: bool
+) -> tuple[CubeStatus, ModelInputs]:
+    """Return the HyperCube to fill, created if need be, and its inputs; the caller locks."""
+    with reading(path) as file:
+        require_rebin_products(file)
+        digest = digest_of_models(file)
+        inputs = read_model_inputs(file, config.normalization)
+        status = read_status(file)
+    if status is not None and not overwrite:
+        require_same_build(status, path, digest, config)
+        return status, inputs
+    grid = TileGrid.of(inputs.shape, config.S_chunk, config.C_chunk, config.P_chunk)
+    create_cube(path, grid, config.normalization, digest)
+    with reading(path) as file:
+        created = read_status(file)
+    assert created is not None  # noqa: S101 - just made
+    return created, inputs
+
+
+def fill_cube(path: Path, status: CubeStatus, inputs: ModelInputs, *, verbose: bool) -> int:
+    """Compute and write every missing tile; return the bytes of models written."""
+    grid, tiles = status.grid, missing_tiles(status)
+    total = sum(tile_bytes(grid, index) for index in tiles)
+    logger.info(
+        "HyperCube of %s (S, C, P, L) = %s: %d of %d tiles of %s to build, %.2f GB, about %.0f s "
+        "at %.1f GB/s. Stop at any time: the next call goes on.",
+        path, grid.shape, len(tiles), status.done.size, grid.tile, total / 1e9,
+        total / TYPICAL_BYTES_PER_S, TYPICAL_BYTES_PER_S / 1e9,
+    )  # fmt: skip
+    maker = TileMaker(inputs, grid)
+    with (
+        Progress("Building", total, verbose=verbose) as progress,
+        TileWriter(path) as writer,
+    ):
+        for index in computed_tiles(maker, tiles, grid.tile, writer):
+            progress.advance(tile_bytes(grid, index))
+    return total
+
+
+def build_hypercube(
+    path: str | Path,
+    S_chunk: int = 128,
+    C_chunk: int = 1,
+    P_chunk: int = 360,
+    n_workers: int | None = None,
+    compression: Codec | None = None,
+    normalization: Normalization = "losvd",
+    *,
+    overwrite: bool = False,
+    verbose: bool = True,
+) -> BuildReport:
+    """Build ``/HyperCube/models``, or go on where an earlier call stopped.
+
+    Killing it at any time costs the tiles under way and nothing else.
+
+    Parameters
+    ----------
+    path : str or Path
+        A populated file, after ``ensure_rebin_and_resample``.
+    S_chunk, C_chunk, P_chunk : int
+        Most spaxels, components and populations per tile. Tiles are evened out: 293 spaxels make
+        three tiles of 98, not two of 128 and one of 37.
+    n_workers : int, optional
+        Compute threads; default all usable cores. One thread more writes.
+    compression : {"gzip", "lzf", "bitshuffle-lz4"}, optional
+        Compress, losslessly, when all tiles are done; default none.
+    normalization : {"losvd", "unit"}
+        Keep the LOSVDs' amplitude, or scale each to unit sum.
+    overwrite : bool
+        Drop a HyperCube made from other inputs or settings instead of refusing.
+    verbose : bool
+        Tell size, estimated time and progress.
+
+    Returns
+    -------
+    BuildReport
+
+    Raises
+    ------
+    StaleError
+        If the file's HyperCube was built from other inputs or with another normalization.
+    StoreError
+        If the disk cannot hold it, or another process writes to the file.
+    """
+    path = Path(path)
+    config = BuildConfig(
+        S_chunk=S_chunk,
+        C_chunk=C_chunk,
+        P_chunk=P_chunk,
+        n_workers=n_workers,
+        normalization=normalization,
+    )
+    if compression is not None:
+        filters_of(compression, 2, shuffle=True)
+    started = time.monotonic()
+    with reading(path):
+        pass
+    with visible_log(verbose), blas_threads(config.n_workers):
+        with writer_lock(path):
+            status, inputs = prepare_cube(path, config, overwrite=overwrite)
+            tiles_built, written = int((~status.done).sum()), 0
+            if tiles_built:
+                written = fill_cube(path, status, inputs, verbose=verbose)
+        elapsed = time.monotonic() - started
+        if not tiles_built:
+            logger.info("The HyperCube of %s is complete: nothing to do.", path)
+        else:
+            logger.info("Built %.2f GB in %.1f s.", written / 1e9, elapsed)
+        if compression is not None and status.compression == "none":
+            compress_hypercube(path, codec=compression)
+    return BuildReport(
+        tiles_built=tiles_built,
+        tiles_total=status.done.size,
+        n_bytes=written,
+        elapsed_s=elapsed,
+    )

@@ -1,0 +1,326 @@
+"""The inputs of a fit as arrays: all that a user brings, checked before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cubefit.errors import GridError, InputError
+from cubefit.inverse.objective import Objective
+from cubefit.spectra.grids import (
+    Coverage,
+    coverage,
+    edges_of,
+    require_ln_wave,
+    require_uniform,
+)
+from cubefit.spectra.losvd import lit_velocity_range
+
+CubeOrder = Literal["SL", "LS"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grids:
+    """The three grids of a fit."""
+
+    tem_pix: NDArray[np.float64]
+    """Template pixel centres in ln(wavelength / Angstrom), shape (T,)."""
+    obs_pix: NDArray[np.float64]
+    """Observed pixel centres in ln(wavelength / Angstrom), shape (L,)."""
+    vel_pix: NDArray[np.float64]
+    """LOSVD bin centres in km/s, positive receding, shape (V,)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CubeInputs:
+    """All inputs of a fit, checked: build it with `check_inputs`."""
+
+    grids: Grids
+    losvd: NDArray[np.float32]
+    """LOSVD histograms, amplitude kept, shape (S, V, C)."""
+    datacube: NDArray[np.float64]
+    """Observed spectra, shape (S, L)."""
+    templates: NDArray[np.float32]
+    """Template flux densities, shape (P, T)."""
+    template_shape: tuple[int, ...]
+    """Sizes of the template axes behind P, C order."""
+    template_axes: dict[str, list[float]]
+    """Physical values of the template axes, by name, in their order; empty where not given."""
+    mask: NDArray[np.bool_] | None
+    """True = use the pixel, shape (L,)."""
+    noise: NDArray[np.float64] | None
+    """One sigma, shape (S, L) or (L,)."""
+    voxel_mask: NDArray[np.bool_] | None
+    """True = use the voxel, shape (S, L)."""
+    xpix: NDArray[np.float64] | None
+    ypix: NDArray[np.float64] | None
+    binnum: NDArray[np.int32] | None
+    """Spaxel (bin) of each image pixel, shape (nPix,)."""
+    safety_pad_px: int
+    """Template pixels wanted beyond the data on each side."""
+    coverage: Coverage
+
+    @property
+    def dims(self) -> dict[str, int]:
+        """The sizes under the names of the file's ``dims`` attribute."""
+        S, V, C = self.losvd.shape
+        P, T = self.templates.shape
+        sizes = (S, self.datacube.shape[1], T, V, C, P)
+        return dict(zip(("nSpat", "nLSpec", "nTSpec", "nVel", "nComp", "nPop"), sizes, strict=True))
+
+
+def numeric(name: str, values: ArrayLike) -> NDArray[np.floating]:
+    """Return ``values`` as a real array, or refuse them.
+
+    Raises
+    ------
+    InputError
+        If the values are no numbers, ragged, or complex.
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise InputError(f"{name} is ragged: give one rectangular array of numbers.") from error
+    if array.dtype == object:
+        raise InputError(
+            f"{name}: Object dtype has no native HDF5 equivalent. Give one rectangular array of "
+            "numbers, not a list of arrays or dicts."
+        )
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"{name} has dtype {array.dtype}: give real numbers.")
+    return array
+
+
+def boolean(name: str, values: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return a mask of the given shape, or refuse it; 0 and 1 count as False and True."""
+    array = numeric(name, values)
+    if array.shape != shape:
+        hint = ""
+        if len(shape) == 1 and array.ndim == 1:
+            hint = f"Row L mismatch ({array.size} vs {shape[0]}): "
+        raise InputError(f"{hint}{name} has shape {array.shape}, the data need {shape}.")
+    if array.dtype != bool and not np.isin(array, (0, 1)).all():
+        raise InputError(f"{name} holds values other than 0 and 1: give booleans, True = use.")
+    return array.astype(bool)
+
+
+def losvd_histograms(values: ArrayLike, n_velocities: int) -> NDArray[np.float32]:
+    """Return the LOSVDs as float32 (S, V, C), or refuse them."""
+    array = numeric("losvd", values)
+    if array.ndim != 3:
+        raise InputError(f"losvd has shape {array.shape}: give (S, V, C).")
+    if array.shape[1] != n_velocities:
+        axis = [i for i, n in enumerate(array.shape) if n == n_velocities]
+        found = (
+            f"axis {axis[0]} has that length: reorder to (S, V, C)" if axis else "no axis has it"
+        )
+        raise InputError(
+            f"losvd has shape {array.shape}, but its axis 1 must be the {n_velocities} velocity "
+            f"bins of /VelPix; {found}."
+        )
+    if not np.isfinite(array).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise InputError(f"losvd is not finite, first at (s, v, c) = {where}: set empty bins to 0.")
+    if (array < 0).any():
+        where = tuple(int(i) for i in np.argwhere(array < 0)[0])
+        raise InputError(
+            f"losvd is negative, first at (s, v, c) = {where} ({array[where]:.3g}): a histogram of "
+            "light cannot be; clip it on purpose if it is noise."
+        )
+    if not array.any():
+        raise InputError("losvd holds no light at all: every histogram is zero.")
+    return np.ascontiguousarray(array, np.float32)
+
+
+def oriented(
+    name: str, values: ArrayLike, shape: tuple[int, int], order: CubeOrder | None
+) -> NDArray[np.floating]:
+    """Return an (S, L) or (L, S) array as (S, L); equal sizes need the order by name."""
+    array = numeric(name, values)
+    S, L = shape
+    if order not in (None, "SL", "LS"):
+        raise InputError(f"datacube_order={order!r}: give 'SL', 'LS' or None.")
+    if S == L and order is None and array.shape == shape:
+        raise InputError(
+            f"{name} is square ({S} spaxels and {L} pixels), so its axes cannot be told apart: "
+            "pass datacube_order='SL' or 'LS'."
+        )
+    expected = {"SL": (S, L), "LS": (L, S)}
+    for candidate in ("SL", "LS") if order is None else (order,):
+        if array.shape == expected[candidate]:
+            return array if candidate == "SL" else array.T
+    wanted = " or ".join(str(expected[o]) for o in (("SL", "LS") if order is None else (order,)))
+    raise InputError(
+        f"{name} has shape {array.shape}: with {S} spaxels in losvd and {L} pixels in /ObsPix it "
+        f"must be {wanted}."
+    )
+
+
+def flat_templates(values: ArrayLike, n_pixels: int) -> tuple[NDArray[np.float32], tuple[int, ...]]:
+    """Return templates (T, n1, n2, ...) as (P, T) and the sizes (n1, n2, ...)."""
+    array = numeric("templates", values)
+    if array.ndim < 2 or array.shape[0] != n_pixels:
+        raise InputError(
+            f"templates has shape {array.shape}: give (T, nZ, nAge, nAlpha) with T = {n_pixels}, "
+            "the length of /TemPix, first."
+        )
+    flat = array.reshape(n_pixels, -1).T
+    bad = ~np.isfinite(flat).all(axis=1)
+    if bad.any():
+        raise InputError(
+            f"templates {np.flatnonzero(bad)[:5].tolist()} hold NaN or infinite values: cut the "
+            "wavelength range or drop them."
+        )
+    empty = ~flat.any(axis=1)
+    if empty.any():
+        raise InputError(
+            f"templates {np.flatnonzero(empty)[:5].tolist()} are zero everywhere: drop them."
+        )
+    return np.ascontiguousarray(flat, np.float32), array.shape[1:]
+
+
+def axis_values(
+    axes: Mapping[str, Sequence[float]] | None, shape: tuple[int, ...]
+) -> dict[str, list[float]]:
+    """Return the physical values of the template axes, one list per axis, or refuse them."""
+    if axes is None:
+        return {}
+    values = {name: numeric(f"template_axes[{name!r}]", v) for name, v in axes.items()}
+    sizes = tuple(v.size for v in values.values())
+    if sizes != shape:
+        raise InputError(
+            f"template_axes have lengths {dict(zip(axes, sizes, strict=True))}, but templates have "
+            f"axes {shape} behind the wavelength: name every axis, in their order."
+        )
+    return {name: [float(a) for a in v.ravel()] for name, v in values.items()}
+
+
+def pixel_maps(
+    xpix: ArrayLike | None, ypix: ArrayLike | None, binnum: ArrayLike | None, n_spaxels: int
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None, NDArray[np.int32] | None]:
+    """Return the image-plane coordinates and the pixel-to-bin map, or refuse them."""
+    given = {"xpix": xpix, "ypix": ypix, "binnum": binnum}
+    arrays = {k: numeric(k, v) for k, v in given.items() if v is not None}
+    shapes = {k: a.shape for k, a in arrays.items()}
+    if any(a.ndim != 1 for a in arrays.values()) or len(set(shapes.values())) > 1:
+        raise InputError(f"xpix, ypix and binnum must be vectors of one length: they are {shapes}.")
+    for name in set(arrays) - {"binnum"}:
+        if not np.isfinite(arrays[name]).all():
+            raise InputError(f"{name} holds NaN or infinite values: give finite coordinates.")
+    bins = arrays.get("binnum")
+    if bins is not None:
+        if bins.dtype.kind not in "iu" and not (bins == np.floor(bins)).all():
+            raise InputError("binnum holds fractions: give the spaxel number of each pixel.")
+        if bins.size == 0 or bins.min() < 0 or bins.max() >= n_spaxels:
+            span = f"{bins.min()} to {bins.max()}" if bins.size else "nothing"
+            raise InputError(
+                f"binnum holds {span}, but must lie in 0 to {n_spaxels - 1} (the spaxels of losvd): "
+                "count from zero and leave unbinned pixels out."
+            )
+    return (
+        None if xpix is None else arrays["xpix"].astype(np.float64),
+        None if ypix is None else arrays["ypix"].astype(np.float64),
+        None if bins is None else bins.astype(np.int32),
+    )
+
+
+def require_cover(found: Coverage, grids: Grids) -> None:
+    """Raise GridError unless the templates cover the data plus the LOSVD's support."""
+    if found.safe:
+        return
+    need_blue = edges_of(grids.obs_pix)[0] - found.blue_support_px * found.dln
+    need_red = edges_of(grids.obs_pix)[-1] + found.red_support_px * found.dln
+    raise GridError(
+        f"Templates cover {np.exp(grids.tem_pix[0]):.1f}-{np.exp(grids.tem_pix[-1]):.1f} A, but "
+        f"/ObsPix plus the LOSVD's support needs {np.exp(need_blue):.1f}-{np.exp(need_red):.1f} A. "
+        "Give wider templates, trim the data, or drop empty velocity bins."
+    )
+
+
+def check_inputs(
+    *,
+    tem_pix: ArrayLike,
+    obs_pix: ArrayLike,
+    vel_pix: ArrayLike,
+    losvd: ArrayLike,
+    datacube: ArrayLike,
+    templates: ArrayLike,
+    mask: ArrayLike | None = None,
+    noise: ArrayLike | None = None,
+    voxel_mask: ArrayLike | None = None,
+    template_axes: Mapping[str, Sequence[float]] | None = None,
+    xpix: ArrayLike | None = None,
+    ypix: ArrayLike | None = None,
+    binnum: ArrayLike | None = None,
+    safety_pad_px: int = 64,
+    datacube_order: CubeOrder | None = None,
+) -> CubeInputs:
+    """Return all inputs of a fit, checked against each other.
+
+    Parameters
+    ----------
+    tem_pix, obs_pix, vel_pix : array_like, shapes (T,), (L,), (V,)
+        Grids, see `Grids`.
+    losvd, datacube, templates, mask, noise, voxel_mask, template_axes, xpix, ypix, binnum
+        See `CubeInputs`; ``datacube`` may be (S, L) or (L, S) and so may ``noise`` and
+        ``voxel_mask``; ``templates`` is (T, nZ, nAge, nAlpha) or (T, ...).
+    safety_pad_px : int
+        Template pixels wanted beyond the data on each side.
+    datacube_order : {"SL", "LS"}, optional
+        Axis order of ``datacube``, ``noise`` and ``voxel_mask``; needed where S equals L.
+
+    Returns
+    -------
+    CubeInputs
+
+    Raises
+    ------
+    InputError, GridError
+        Whatever does not fit: a sentence that says what, where and the mend.
+    """
+    if safety_pad_px < 0:
+        raise InputError(f"safety_pad_px={safety_pad_px}: must not be negative.")
+    grids = Grids(
+        tem_pix=require_ln_wave(tem_pix, "tem_pix (/TemPix)"),
+        obs_pix=require_ln_wave(obs_pix, "obs_pix (/ObsPix)"),
+        vel_pix=require_uniform(vel_pix, "The velocity grid (/VelPix)", "km/s"),
+    )
+    histograms = losvd_histograms(losvd, grids.vel_pix.size)
+    S, L = histograms.shape[0], grids.obs_pix.size
+    flat, template_shape = flat_templates(templates, grids.tem_pix.size)
+    cube = np.ascontiguousarray(oriented("datacube", datacube, (S, L), datacube_order), np.float64)
+    sigma = None
+    if noise is not None:
+        sigma = numeric("noise", noise).astype(np.float64)
+        if sigma.shape != (L,):
+            sigma = np.ascontiguousarray(oriented("noise", sigma, (S, L), datacube_order))
+    voxels = None
+    if voxel_mask is not None:
+        voxels = boolean(
+            "voxel_mask", oriented("voxel_mask", voxel_mask, (S, L), datacube_order), (S, L)
+        )
+    pixels = None if mask is None else boolean("mask", mask, (L,))
+    Objective.of(cube, noise=sigma, mask=pixels, voxel_mask=voxels)
+    x_coordinates, y_coordinates, bins = pixel_maps(xpix, ypix, binnum, S)
+    found = coverage(grids.tem_pix, grids.obs_pix, lit_velocity_range(histograms, grids.vel_pix))
+    require_cover(found, grids)
+    return CubeInputs(
+        grids=grids,
+        losvd=histograms,
+        datacube=cube,
+        templates=flat,
+        template_shape=template_shape,
+        template_axes=axis_values(template_axes, template_shape),
+        mask=pixels,
+        noise=sigma,
+        voxel_mask=voxels,
+        xpix=x_coordinates,
+        ypix=y_coordinates,
+        binnum=bins,
+        safety_pad_px=safety_pad_px,
+        coverage=found,
+    )

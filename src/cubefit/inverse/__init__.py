@@ -1,0 +1,1 @@
+"""Operators, the objective, seeds and solvers: plain arrays, no files."""

@@ -1,0 +1,130 @@
+"""Global Kaczmarz sweeps: successive projections of one x onto the rows of every spaxel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
+
+from cubefit.config import SolverCfg
+from cubefit.inverse.objective import Float, Objective
+from cubefit.inverse.operators import Operator, SpaxelRows
+from cubefit.inverse.ratio import RatioRows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KaczmarzState:
+    """Where a sweep stands: enough to go on with the same bits.
+
+    The random choices are a function of (seed, epoch, spaxel), so no generator state is kept.
+    """
+
+    x: Float
+    """Current weights, shape (C, P), physical units. The sweep goes on to change it."""
+    epoch: int = 0
+    """Epoch under way, from 0."""
+    position: int = 0
+    """Spaxels of this epoch already visited."""
+    spaxel: int = -1
+    """Spaxel visited last, -1 before the first."""
+    rmse: float = float("nan")
+    """Weighted rms residual of that spaxel's rows before their projection."""
+
+
+def project_rows(rows: SpaxelRows, residual: Float, lr: float) -> Float:
+    """Return the multipliers of successive relaxed projections onto the rows, in their order.
+
+    K row projections ``x += lr (y_k - a_k x) / |a_k|^2 a_k`` are one triangular solve with the
+    Gram matrix ``G = A_s A_s^T``: ``x += A_s^T alpha`` with
+    ``(tril(G, -1) + diag(G) / lr) alpha = y - A_s x``.
+
+    Parameters
+    ----------
+    rows : SpaxelRows
+        K rows of one spaxel.
+    residual : ndarray, shape (K,)
+        ``y - A_s x`` before the first projection.
+    lr : float
+        Relaxation, between 0 and 2.
+
+    Returns
+    -------
+    ndarray, shape (K,)
+        ``alpha``; zero for rows without light.
+    """
+    gram = rows.gram()
+    diagonal = np.diagonal(gram)
+    dark = diagonal <= 1e-14 * diagonal.max(initial=0.0)
+    np.fill_diagonal(gram, np.where(dark, np.inf, diagonal / lr))
+    return np.asarray(solve_triangular(gram, residual, lower=True, check_finite=False))
+
+
+def draw_pixels(
+    used: NDArray[np.bool_], config: SolverCfg, rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Return up to K pixels of one spaxel, in the order of their projections."""
+    candidates = np.flatnonzero(used)
+    count = min(config.pixels_per_aperture, candidates.size)
+    pixels = rng.choice(candidates, count, replace=False)
+    return np.sort(pixels) if config.row_order == "sequential" else pixels
+
+
+def spaxel_order(n_spaxels: int, config: SolverCfg, epoch: int) -> NDArray[np.intp]:
+    """Return the order in which an epoch visits the spaxels."""
+    if config.row_order == "sequential":
+        return np.arange(n_spaxels)
+    return np.random.default_rng([config.seed, epoch]).permutation(n_spaxels)
+
+
+def sweeps(
+    operator: Operator,
+    objective: Objective,
+    config: SolverCfg,
+    state: KaczmarzState,
+    ratio: RatioRows | None = None,
+) -> Iterator[KaczmarzState]:
+    """Sweep over the cube, yielding after every spaxel.
+
+    Parameters
+    ----------
+    operator : Operator
+        The linear model.
+    objective : Objective
+        Data, noise and masks.
+    config : SolverCfg
+        Settings; ``config.epochs`` bounds the sweep.
+    state : KaczmarzState
+        Where to begin; its ``x`` is not changed.
+    ratio : RatioRows, optional
+        Orbit-weight rows to mix in.
+
+    Yields
+    ------
+    KaczmarzState
+        After each spaxel.
+    """
+    S, C, P, _ = operator.shape
+    x = np.array(state.x, np.float64).reshape(C, P)
+    used = objective.used
+    start = state.position
+    for epoch in range(state.epoch, config.epochs):
+        order = spaxel_order(S, config, epoch)
+        for position in range(start, S):
+            s = int(order[position])
+            rng = np.random.default_rng([config.seed, epoch, s])
+            pixels = draw_pixels(used[s], config, rng)
+            if ratio is not None and rng.random() < config.ratio_prob:
+                ratio.project(x, rng)
+            rmse = float("nan")
+            if pixels.size:
+                rows = operator.rows(s, pixels)
+                residual = objective.data[s, pixels] - rows.dot(x)
+                rmse = float(np.sqrt(np.mean((residual * objective.inverse_noise[s, pixels]) ** 2)))
+                x += rows.backproject(project_rows(rows, residual, config.lr))
+            if config.project_nonneg:
+                np.maximum(x, 0.0, out=x)
+            yield KaczmarzState(x=x, epoch=epoch, position=position + 1, spaxel=s, rmse=rmse)
+        start = 0

@@ -1,0 +1,112 @@
+"""The objective that every solver minimises: the weighted misfit over unmasked voxels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubefit.errors import InputError
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """``1/2 || (A x - y) / noise ||^2`` over the voxels in use.
+
+    Build it with `Objective.of`, which checks its arrays.
+    """
+
+    data: Float
+    """Observed spectra, shape (S, L); zero where a voxel is not in use."""
+    inverse_noise: Float
+    """One over the noise, shape (S, L); zero where a voxel is not in use."""
+    has_noise: bool
+    """False where no noise was given: every voxel then weighs one, and chi2 is a sum of squares."""
+
+    @classmethod
+    def of(
+        cls,
+        data: Float,
+        *,
+        noise: Float | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        voxel_mask: NDArray[np.bool_] | None = None,
+    ) -> Objective:
+        """Return the objective of a cube.
+
+        Parameters
+        ----------
+        data : ndarray, shape (S, L)
+            Observed spectra; may hold anything, NaN too, where masked.
+        noise : ndarray, shape (S, L) or (L,), optional
+            One sigma, same unit as the data, positive where in use.
+        mask : ndarray of bool, shape (L,), optional
+            True = use the pixel in every spaxel.
+        voxel_mask : ndarray of bool, shape (S, L), optional
+            True = use the voxel.
+
+        Raises
+        ------
+        InputError
+            If nothing is left, or a voxel in use has no finite value or positive noise.
+        """
+        used = np.ones(data.shape, bool)
+        if mask is not None:
+            used &= mask
+        if voxel_mask is not None:
+            used &= voxel_mask
+        if not used.any():
+            raise InputError("The masks leave no voxel to fit: True means use, so invert them.")
+        require_values(data, used, "/DataCube", "is not finite", np.isfinite)
+        if noise is None:
+            inverse_noise = used.astype(np.float64)
+        else:
+            spread = np.broadcast_to(noise, data.shape)
+            require_values(
+                spread,
+                used,
+                "/Noise",
+                "is not a positive number",
+                lambda n: np.isfinite(n) & (n > 0),
+            )
+            inverse_noise = np.divide(1.0, spread, out=np.zeros(data.shape), where=used)
+        return cls(
+            data=np.where(used, data, 0.0),
+            inverse_noise=inverse_noise,
+            has_noise=noise is not None,
+        )
+
+    @property
+    def used(self) -> NDArray[np.bool_]:
+        """True where a voxel counts, shape (S, L)."""
+        return self.inverse_noise > 0
+
+    @property
+    def n_voxels(self) -> int:
+        """Number of voxels in use."""
+        return int(np.count_nonzero(self.inverse_noise))
+
+    def chi2(self, model: Float) -> float:
+        """Return ``|| (model - data) / noise ||^2`` of a model cube (S, L)."""
+        return float(self.chi2_per_spaxel(model).sum())
+
+    def chi2_per_spaxel(self, model: Float) -> Float:
+        """Return the share of chi2 of each spaxel, shape (S,)."""
+        scaled = (model - self.data) * self.inverse_noise
+        return np.asarray(np.einsum("sl,sl->s", scaled, scaled))
+
+
+def require_values(
+    values: Float, used: NDArray[np.bool_], name: str, fault: str, good: object
+) -> None:
+    """Raise InputError with the first voxel in use at which ``good`` does not hold."""
+    bad = used & ~good(values)  # type: ignore[operator]
+    if bad.any():
+        s, pixel = (int(i) for i in np.argwhere(bad)[0])
+        raise InputError(
+            f"{name} {fault} in {int(bad.sum())} unmasked voxels, first at spaxel {s}, pixel "
+            f"{pixel}: leave them out with mask= (length L) or voxel_mask= (S, L), True = use."
+        )

@@ -1,0 +1,170 @@
+"""The linear model ``A``: x (C, P) to model spectra (S, L), stored or matrix-free.
+
+Both implementations fulfil `Operator`, speak physical units, take and return float64 at their
+doors, and agree to float32 rounding. Solvers see the protocols only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubefit.inverse.scaling import order_one
+
+Float = NDArray[np.float64]
+
+
+class SpaxelRows(Protocol):
+    """Some rows (pixels) of one spaxel: the K x (C*P) matrix ``A_s``, never necessarily formed."""
+
+    def dot(self, x: Float) -> Float:
+        """Return ``A_s x``, shape (K,), of ``x`` (C, P)."""
+        ...
+
+    def backproject(self, alpha: Float) -> Float:
+        """Return ``A_s^T alpha``, shape (C, P), of ``alpha`` (K,)."""
+        ...
+
+    def gram(self) -> Float:
+        """Return ``A_s A_s^T``, shape (K, K)."""
+        ...
+
+    def dense(self) -> NDArray[np.floating]:
+        """Return ``A_s`` itself, shape (K, C, P)."""
+        ...
+
+
+class Operator(Protocol):
+    """The linear model of all spaxels."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Sizes ``(S, C, P, L)``."""
+        ...
+
+    def matvec(self, x: Float) -> Float:
+        """Return ``A x``, shape (S, L), of ``x`` (C, P)."""
+        ...
+
+    def rmatvec(self, residual: Float) -> Float:
+        """Return ``A^T r``, shape (C, P), of ``r`` (S, L)."""
+        ...
+
+    def rows(self, spaxel: int, pixels: NDArray[np.intp]) -> SpaxelRows:
+        """Return the rows of one spaxel at ``pixels`` (K,), in that order."""
+        ...
+
+    def column_norms(self) -> Float:
+        """Return the Euclidean norm of every column, shape (C, P)."""
+        ...
+
+
+def weighted_light(models: NDArray[np.float32], x: Float) -> Float:
+    """Return ``sum_cp x[c,p] models[c,p,:]``: float32 within a component, float64 across them.
+
+    Parameters
+    ----------
+    models : ndarray, shape (C, P, K)
+    x : ndarray, shape (C, P)
+
+    Returns
+    -------
+    ndarray, shape (K,)
+    """
+    weights, scale = order_one(x, models.dtype)
+    light = np.matmul(weights[:, None, :], models)[:, 0]
+    return np.asarray(light.sum(axis=0, dtype=np.float64)) * scale
+
+
+@dataclass(frozen=True, slots=True)
+class DenseRows:
+    """Rows held as a matrix, as a stored HyperCube gives them."""
+
+    matrix: NDArray[np.float32]
+    """Shape (C*P, K): the columns are the rows of ``A_s``."""
+    components: int
+
+    def dot(self, x: Float) -> Float:
+        """Return ``A_s x``."""
+        return weighted_light(self.matrix.reshape(self.components, -1, self.matrix.shape[1]), x)
+
+    def backproject(self, alpha: Float) -> Float:
+        """Return ``A_s^T alpha``."""
+        scaled, scale = order_one(alpha, self.matrix.dtype)
+        flat = (self.matrix @ scaled).astype(np.float64) * scale
+        return flat.reshape(self.components, -1)
+
+    def gram(self) -> Float:
+        """Return ``A_s A_s^T`` (a symmetric rank-k update)."""
+        return np.asarray(self.matrix.T @ self.matrix, np.float64)
+
+    def dense(self) -> NDArray[np.floating]:
+        """Return ``A_s``."""
+        return np.asarray(self.matrix.T.reshape(self.matrix.shape[1], self.components, -1))
+
+
+class PlaneSource(Protocol):
+    """Whatever can hand out the model planes of a stored HyperCube."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Sizes ``(S, C, P, L)``."""
+        ...
+
+    def plane(self, spaxel: int) -> NDArray[np.float32]:
+        """Return ``models[s]``, shape (C, P, L)."""
+        ...
+
+
+class StoredOperator:
+    """The model read plane by plane from a stored HyperCube.
+
+    Parameters
+    ----------
+    source : PlaneSource
+        Where the planes come from; one plane is in memory at a time.
+    """
+
+    def __init__(self, source: PlaneSource) -> None:
+        self._source = source
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Sizes ``(S, C, P, L)``."""
+        return self._source.shape
+
+    def _flat_plane(self, spaxel: int) -> NDArray[np.float32]:
+        _, C, P, L = self.shape
+        return self._source.plane(spaxel).reshape(C * P, L)
+
+    def matvec(self, x: Float) -> Float:
+        """Return ``A x`` in one pass over the file."""
+        S, C, _, L = self.shape
+        model = np.empty((S, L))
+        for s in range(S):
+            model[s] = DenseRows(self._flat_plane(s), C).dot(x)
+        return model
+
+    def rmatvec(self, residual: Float) -> Float:
+        """Return ``A^T r`` in one pass over the file."""
+        S, C, P, _ = self.shape
+        result = np.zeros((C, P))
+        for s in range(S):
+            result += DenseRows(self._flat_plane(s), C).backproject(residual[s])
+        return result
+
+    def rows(self, spaxel: int, pixels: NDArray[np.intp]) -> DenseRows:
+        """Return the rows of one spaxel; its whole plane is read."""
+        return DenseRows(self._flat_plane(spaxel)[:, pixels], self.shape[1])
+
+    def column_norms(self) -> Float:
+        """Return the norm of every column in one pass over the file."""
+        S, C, P, _ = self.shape
+        squares = np.zeros((C, P))
+        for s in range(S):
+            plane = self._source.plane(s)
+            squares += np.einsum("cpl,cpl->cp", plane, plane)
+        return np.sqrt(squares)

@@ -1,0 +1,79 @@
+"""Scale-free orbit-weight rows: ``s_c - (w_c / w_i) s_i = 0`` with ``s_c = sum_p x_cp``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubefit.config import SolverCfg
+from cubefit.errors import ConfigError, InputError
+from cubefit.inverse.objective import Float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatioRows:
+    """Rows that nudge the component sums towards the ratios of the orbit weights.
+
+    The anchor ``i`` sets the scale, so the total flux floats.
+    """
+
+    ratios: Float
+    """``w_c / w_i``, shape (C,)."""
+    anchor: int
+    candidates: NDArray[np.intp]
+    """Components that get a row."""
+    eta: float
+    """Relaxation of one row."""
+    batch: int
+    """Rows per batch."""
+
+    @classmethod
+    def of(cls, orbit_weights: Float, n_components: int, config: SolverCfg) -> RatioRows:
+        """Return the rows of ``orbit_weights`` (C,), any scale.
+
+        Raises
+        ------
+        InputError
+            If the weights have the wrong length or hold negative, NaN or only zero values.
+        ConfigError
+            If the anchor is no component of positive weight.
+        """
+        weights = np.asarray(orbit_weights, np.float64)
+        if weights.shape != (n_components,):
+            raise InputError(
+                f"orbit_weights has shape {weights.shape}: give one weight per component, "
+                f"({n_components},)."
+            )
+        if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
+            raise InputError(
+                "orbit_weights must be finite, not negative and not all zero: "
+                f"they run from {weights.min():.3g} to {weights.max():.3g}."
+            )
+        anchor = int(np.argmax(weights)) if config.ratio_anchor == "auto" else config.ratio_anchor
+        if anchor >= n_components or weights[anchor] == 0:
+            raise ConfigError(
+                f"ratio_anchor={anchor}: give a component below {n_components} of positive weight."
+            )
+        heavy = weights >= config.ratio_min_weight * weights.max()
+        heavy[anchor] = False
+        return cls(
+            ratios=weights / weights[anchor],
+            anchor=anchor,
+            candidates=np.flatnonzero(heavy),
+            eta=0.1 * config.lr if config.ratio_eta is None else config.ratio_eta,
+            batch=config.ratio_batch,
+        )
+
+    def project(self, x: Float, rng: np.random.Generator) -> None:
+        """Apply one batch of randomly chosen rows to ``x`` (C, P), in place."""
+        if not self.candidates.size:
+            return
+        n_populations = x.shape[1]
+        for c in rng.choice(self.candidates, self.batch):
+            ratio = self.ratios[c]
+            residual = x[c].sum() - ratio * x[self.anchor].sum()
+            step = self.eta * residual / (n_populations * (1.0 + ratio**2))
+            x[c] -= step
+            x[self.anchor] += step * ratio

@@ -1,0 +1,218 @@
+"""The whole sequence from arrays on disk: populate, look, build, fit, reconstruct, draw.
+
+``python -m cubefit.kz_fitSpec inputs.npz --out results`` runs it on one npz file with the arrays of
+`populate_from_arrays` under their names there, and
+
+- ``tem_pix`` (T,), ``obs_pix`` (L,) in ln(Angstrom) and ``vel_pix`` (V,) in km/s;
+- ``orbit_weights`` (C,), optional: targets of the component ratios;
+- ``metals``, ``ages``, ``alphas``, optional: physical values of the template axes, all three.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubefit.errors import CubeFitError, InputError
+from cubefit.hdf5_manager import H5Manager
+from cubefit.hypercube_builder import build_hypercube
+from cubefit.inverse.objective import Objective
+from cubefit.pipeline_runner import PipelineRunner
+from cubefit.progress import visible_log
+from cubefit.reconstruction import reconstruct_model_cube_single
+from cubefit.report import save_figure, spectrum_fits
+from cubefit.store.handle import reading
+from cubefit.store.load import read_grids, read_objective
+from cubefit.store.results import read_model_cube
+
+__all__ = ["FitResult", "fit_arrays", "main", "reconstruct_model_cube_single"]
+
+logger = logging.getLogger(__name__)
+
+Arrays = Mapping[str, NDArray[Any]]
+GRID_KEYS = ("tem_pix", "obs_pix", "vel_pix")
+REQUIRED_KEYS = (*GRID_KEYS, "losvd", "datacube", "templates")
+OPTIONAL_KEYS = ("mask", "noise", "voxel_mask", "xpix", "ypix", "binnum")
+AXIS_KEYS = {"metallicity": "metals", "age": "ages", "alpha": "alphas"}
+KNOWN_KEYS = {*REQUIRED_KEYS, *OPTIONAL_KEYS, *AXIS_KEYS.values(), "orbit_weights"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitResult:
+    """What the sequence made."""
+
+    h5_path: Path
+    x: NDArray[np.float64]
+    """Weights in template units, shape (C*P,)."""
+    stats: dict[str, Any]
+    model: NDArray[np.float64]
+    """Model cube, shape (S, L)."""
+    pictures: list[Path]
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an npz file, or refuse it.
+
+    Raises
+    ------
+    InputError
+        If it is no npz file, lacks an array, or holds one of unknown name.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} cannot be read as an npz file ({error}).") from error
+    except AttributeError as error:
+        raise InputError(f"{path} holds a single array: save all inputs with np.savez.") from error
+    missing = [key for key in REQUIRED_KEYS if key not in arrays]
+    unknown = sorted(set(arrays) - KNOWN_KEYS)
+    if missing or unknown:
+        raise InputError(
+            f"{path} lacks {missing or 'nothing'} and has unknown arrays {unknown or 'none'}: "
+            f"it may hold {', '.join(sorted(KNOWN_KEYS))}."
+        )
+    return arrays
+
+
+def populate(path: Path, arrays: Arrays) -> None:
+    """Write the arrays into a file and add the rebin products."""
+    manager = H5Manager(path, tem_pix=arrays["tem_pix"], obs_pix=arrays["obs_pix"])
+    manager.set_velocity_grid(arrays["vel_pix"])
+    axes = {name: arrays[key] for name, key in AXIS_KEYS.items() if key in arrays}
+    optional: dict[str, Any] = {key: arrays[key] for key in OPTIONAL_KEYS if key in arrays}
+    manager.populate_from_arrays(
+        losvd=arrays["losvd"],
+        datacube=arrays["datacube"],
+        templates=arrays["templates"],
+        template_axes={name: values.tolist() for name, values in axes.items()} or None,
+        **optional,
+    )
+    manager.ensure_rebin_and_resample()
+
+
+def draw_spectra(h5_path: Path, model: NDArray[np.float64], out: Path) -> Path:
+    """Draw data, model and residuals of the best and worst spaxels."""
+    with reading(h5_path) as file:
+        grids, objective = read_grids(file), read_objective(file)
+    misfit = misfit_per_voxel(objective, model)
+    lit = np.flatnonzero(objective.used.any(axis=1))
+    ranked = lit[np.argsort(misfit[lit])]
+    chosen = list(dict.fromkeys((int(ranked[0]), int(ranked[-1]))))
+    name = "chi2 per pixel" if objective.has_noise else "mean square residual"
+    used = objective.used[chosen]
+    noise = None
+    if objective.has_noise:
+        noise = np.divide(1.0, objective.inverse_noise[chosen], out=np.ones(used.shape), where=used)
+    figure = spectrum_fits(
+        ln_wave=grids.obs_pix,
+        data=objective.data[chosen],
+        model=model[chosen],
+        noise=noise,
+        used=used,
+        titles=[
+            f"{rank} spaxel ({s}): {name} {misfit[s]:.3g}"
+            for rank, s in zip(("Best", "Worst"), chosen, strict=False)
+        ],
+    )
+    return save_figure(figure, out)
+
+
+def misfit_per_voxel(objective: Objective, model: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return chi2 per pixel in use of each spaxel, shape (S,); zero where none is."""
+    counts = np.maximum(objective.used.sum(axis=1), 1)
+    return np.asarray(objective.chi2_per_spaxel(model) / counts)
+
+
+def fit_arrays(
+    arrays: Arrays,
+    out: Path,
+    *,
+    epochs: int = 5,
+    build: bool = True,
+    blas_threads: int | None = None,
+    verbose: bool = True,
+    **solver: Any,
+) -> FitResult:
+    """Run the whole sequence: populate, look, build, fit, reconstruct, draw.
+
+    Parameters
+    ----------
+    arrays : mapping
+        See the module's docstring.
+    out : Path
+        Folder for ``cube.h5`` and the pictures; created if missing.
+    epochs : int
+        Kaczmarz epochs.
+    build : bool
+        Build the HyperCube; without it the fit is matrix-free.
+    blas_threads : int, optional
+        Compute threads; default all usable cores.
+    verbose : bool
+        Tell progress.
+    **solver
+        Further arguments of `PipelineRunner.solve_all`.
+
+    Returns
+    -------
+    FitResult
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    h5_path = out / "cube.h5"
+    with visible_log(verbose):
+        populate(h5_path, arrays)
+        logger.info("Template margins of %s: %s", h5_path, H5Manager.diagnose_rebin_edges(h5_path))
+        if build:
+            build_hypercube(h5_path, n_workers=blas_threads, verbose=verbose)
+        prefit = H5Manager.live_prefit_snapshot_from_models(h5_path, out / "prefit.png")
+        x, stats = PipelineRunner(h5_path).solve_all(
+            epochs=epochs,
+            orbit_weights=arrays.get("orbit_weights"),
+            blas_threads=blas_threads,
+            verbose=verbose,
+            **solver,
+        )
+        reconstruct_model_cube_single(h5_path, x, blas_threads=blas_threads, verbose=verbose)
+        model = read_model_cube(h5_path)
+        spectra = draw_spectra(h5_path, model, out / "spectra.png")
+    return FitResult(h5_path=h5_path, x=x, stats=stats, model=model, pictures=[prefit, spectra])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the sequence from the command line; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m cubefit.kz_fitSpec", description=__doc__)
+    parser.add_argument("inputs", type=Path, help="npz file with the arrays")
+    parser.add_argument("--out", type=Path, default=Path("cubefit-fit"), help="folder of results")
+    parser.add_argument("--epochs", type=int, default=5, help="Kaczmarz epochs")
+    parser.add_argument("--no-build", action="store_true", help="fit without the HyperCube on disk")
+    parser.add_argument("--threads", type=int, default=None, help="compute threads")
+    options = parser.parse_args(argv)
+    try:
+        result = fit_arrays(
+            read_arrays(options.inputs),
+            options.out,
+            epochs=options.epochs,
+            build=not options.no_build,
+            blas_threads=options.threads,
+        )
+    except CubeFitError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        return 1
+    with visible_log(verbose=True):
+        logger.info(
+            "chi2 per voxel %.4g; results in %s", result.stats["chi2_per_voxel"], options.out
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

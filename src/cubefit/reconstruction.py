@@ -1,0 +1,165 @@
+"""The model cube ``A x`` of a solution, from the stored HyperCube or without it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cubefit import threads
+from cubefit.config import Normalization, require_choice, require_positive
+from cubefit.errors import InputError
+from cubefit.hypercube_reader import HyperCubeReader
+from cubefit.inverse.matrix_free import MatrixFreeOperator
+from cubefit.inverse.operators import weighted_light
+from cubefit.progress import Progress, visible_log
+from cubefit.store.digests import digest_of_models
+from cubefit.store.handle import reading
+from cubefit.store.load import read_dims, read_model_inputs
+from cubefit.store.results import has_model_cube, require_result_name, write_model_cube
+from cubefit.store.tiles import read_status, require_current
+
+logger = logging.getLogger(__name__)
+
+Float = NDArray[np.float64]
+DEFAULT_SLAB_BYTES = 6_000_000_000
+
+
+def checked_solution(x_global: ArrayLike, n_components: int, n_populations: int) -> Float:
+    """Return ``x`` as (C, P), or refuse it.
+
+    Raises
+    ------
+    InputError
+        If its length is not C*P, or it holds NaN or infinite values.
+    """
+    x = np.asarray(x_global, np.float64)
+    if x.size != n_components * n_populations or x.ndim > 2:
+        raise InputError(
+            f"x has shape {x.shape}: the file needs C*P = {n_components}*{n_populations} = "
+            f"{n_components * n_populations} values."
+        )
+    if not np.isfinite(x).all():
+        raise InputError("x holds NaN or infinite values: it is no solution.")
+    return x.reshape(n_components, n_populations)
+
+
+def slab_sizes(shape: tuple[int, int, int, int], s_tile: int, max_bytes: int) -> tuple[int, int]:
+    """Return the spaxels and populations per slab that stay within ``max_bytes`` of float32.
+
+    Raises
+    ------
+    InputError
+        If not even one spaxel and population fit.
+    """
+    _, C, P, L = shape
+    least = 4 * C * L
+    if max_bytes < least:
+        raise InputError(
+            f"max_bytes_per_slab={max_bytes} is less than one population of one spaxel "
+            f"({least} bytes): raise it."
+        )
+    populations = min(P, max_bytes // least)
+    spaxels = max(1, min(s_tile, max_bytes // (least * populations)))
+    return int(spaxels), int(populations)
+
+
+def reconstruct_from_cube(
+    reader: HyperCubeReader, x: Float, s_tile: int | None, max_bytes: int, *, verbose: bool
+) -> Float:
+    """Return ``A x`` (S, L) in one pass over the stored HyperCube, summed in float64."""
+    S, _, P, L = reader.shape
+    wanted = reader.status.chunks[0] if s_tile is None else s_tile
+    spaxels, populations = slab_sizes(reader.shape, min(wanted, S), max_bytes)
+    cube = np.zeros((S, L))
+    with Progress("Reconstructing", S * P, verbose=verbose) as progress:
+        for s in range(0, S, spaxels):
+            for p in range(0, P, populations):
+                part = slice(s, min(s + spaxels, S)), slice(p, min(p + populations, P))
+                slab, weights = reader.slab(*part), x[:, part[1]]
+                for offset, plane in enumerate(slab):
+                    cube[s + offset] += weighted_light(plane, weights)
+                progress.advance(slab.shape[0] * slab.shape[2])
+    return cube
+
+
+def reconstruct_matrix_free(path: Path, x: Float, normalization: Normalization) -> Float:
+    """Return ``A x`` (S, L) from LOSVDs and templates alone."""
+    with reading(path) as file:
+        inputs = read_model_inputs(file, normalization)
+    return MatrixFreeOperator(inputs.losvd, inputs.shifted_templates()).matvec(x)
+
+
+def reconstruct_model_cube_single(
+    h5_path: str | Path,
+    x_global: ArrayLike,
+    array_name: str = "ModelCube",
+    blas_threads: int | None = None,
+    S_tile: int | None = None,
+    max_bytes_per_slab: int = DEFAULT_SLAB_BYTES,
+    *,
+    normalization: Normalization = "losvd",
+    verbose: bool = True,
+) -> bool:
+    """Write the model cube ``A x`` (S, L) as float64 under ``/array_name``.
+
+    An unchanged reconstruction (same x, inputs and normalization) is left alone. Without a finished
+    HyperCube it is computed matrix-free.
+
+    Parameters
+    ----------
+    h5_path : str or Path
+        A populated file.
+    x_global : array_like, shape (C*P,) or (C, P)
+        Weights in physical (template) units.
+    array_name : str
+        Name of the dataset in the file's root.
+    blas_threads : int, optional
+        Compute threads; default all usable cores.
+    S_tile : int, optional
+        Spaxels per slab; default the file's chunk length.
+    max_bytes_per_slab : int
+        Memory for one slab of models, which bounds spaxels and populations per slab.
+    normalization : {"losvd", "unit"}
+        Used where there is no HyperCube, which otherwise knows its own.
+    verbose : bool
+        Tell progress.
+
+    Returns
+    -------
+    bool
+        True if it was computed, False if it was in the file already.
+
+    Raises
+    ------
+    InputError
+        If ``x`` has the wrong length or holds NaN, or the name is taken.
+    StaleError
+        If the HyperCube belongs to other inputs than those now in the file.
+    """
+    path, name = Path(h5_path), array_name.strip("/")
+    require_result_name(name)
+    require_choice("normalization", normalization, Normalization)
+    require_positive("blas_threads", blas_threads)
+    require_positive("S_tile", S_tile)
+    with reading(path) as file:
+        dims, status = read_dims(file), read_status(file)
+        stored = status is not None and status.complete
+        if status is not None and stored:
+            require_current(status, digest_of_models(file), path)
+            normalization = status.normalization
+    x = checked_solution(x_global, dims["nComp"], dims["nPop"])
+    with visible_log(verbose), threads.blas_threads(blas_threads):
+        if has_model_cube(path, name, x, normalization):
+            logger.info("/%s of %s is current: nothing to do.", name, path)
+            return False
+        if stored:
+            with HyperCubeReader(path) as reader:
+                cube = reconstruct_from_cube(reader, x, S_tile, max_bytes_per_slab, verbose=verbose)
+        else:
+            logger.info("%s has no finished HyperCube: reconstructing matrix-free.", path)
+            cube = reconstruct_matrix_free(path, x, normalization)
+        write_model_cube(path, name, cube, x, normalization)
+    return True

@@ -1,0 +1,49 @@
+"""Figures to files, whole or not at all."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cubefit.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMATS: Final = (".png", ".pdf", ".svg")
+PNG_DPI: Final = 200
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure in one step: a reader sees the old file or the new one, never half of it.
+
+    Parameters
+    ----------
+    figure : Figure
+    path : Path
+        Ends in .png, .pdf or .svg, in a folder that exists. A file there is replaced.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    InputError
+        If the suffix is another one, or the folder does not exist.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise InputError(f"Cannot write the figure {path}: end its name in {', '.join(FORMATS)}.")
+    if not path.parent.is_dir():
+        raise InputError(f"Cannot write the figure {path}: create the folder {path.parent} first.")
+    partial = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{suffix}")
+    try:
+        figure.savefig(partial, format=suffix[1:], dpi=PNG_DPI)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,147 @@
+"""After a fit: spectra of some spaxels against the model, with residuals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cubefit.errors import InputError
+from cubefit.report.style import (
+    DATA_COLOUR,
+    LINE_PT,
+    MODEL_COLOUR,
+    PAGE_WIDTH_INCH,
+    QUIET_COLOUR,
+    SMALL_FONT_PT,
+    add_legend,
+    limits,
+    new_figure,
+    require_shape,
+    shade_unused,
+    tidy,
+)
+from cubefit.spectra.grids import edges_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+
+def spectrum_fits(
+    *,
+    ln_wave: NDArray[np.float64],
+    data: NDArray[np.floating],
+    model: NDArray[np.floating],
+    noise: NDArray[np.floating] | None,
+    used: NDArray[np.bool_],
+    titles: Sequence[str],
+) -> Figure:
+    """Draw data and model of some spaxels, and below each the residual.
+
+    Parameters
+    ----------
+    ln_wave : ndarray, shape (L,)
+        Pixel centres in ln(wavelength / Angstrom).
+    data, model : ndarray, shape (n, L)
+        Flux densities; those of unused pixels may be anything, NaN too.
+    noise : ndarray, shape (n, L), or None
+        One sigma, positive in used pixels; residuals are in its units. Without it they are in
+        percent of the model.
+    used : ndarray of bool, shape (n, L)
+        True where the fit uses the pixel; the others are shaded and drive no limits.
+    titles : sequence of str
+        One for each spaxel.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    InputError
+        If shapes disagree, there is no spaxel, or the noise is not positive in a used pixel.
+    """
+    shape = (len(titles), ln_wave.size)
+    for name, array in (("data", data), ("model", model), ("used", used), ("noise", noise)):
+        if array is not None:
+            require_shape(name, array, shape, "titles and ln_wave")
+    if not titles:
+        raise InputError("spectrum_fits got no spaxel: give at least one spectrum and title.")
+    if noise is not None and not (noise[used] > 0).all():
+        raise InputError(
+            "noise is zero, negative or NaN in a used pixel: mark such pixels as unused."
+        )
+    figure = new_figure(PAGE_WIDTH_INCH, 0.5 + 2.1 * len(titles))
+    panels = figure.subplots(
+        2 * len(titles), 1, sharex=True, squeeze=False, height_ratios=[2.6, 1.0] * len(titles)
+    )[:, 0]
+    for row, title in enumerate(titles):
+        upper, lower = panels[2 * row], panels[2 * row + 1]
+        for axes in (upper, lower):
+            shade_unused(axes, np.exp(edges_of(ln_wave)), used[row])
+        _draw_fit(upper, np.exp(ln_wave), data[row], model[row], used[row])
+        sigma = None if noise is None else noise[row]
+        residual, unit = residuals(data[row], model[row], sigma, used[row])
+        _draw_residual(lower, np.exp(ln_wave), residual)
+        tidy(upper, x="", y="Flux density [data unit]", title=title)
+        tidy(lower, x="", y=f"Residual\n[{unit}]")
+    add_legend(panels[0], loc="lower right")
+    panels[-1].set_xlabel("Wavelength [Å]", fontsize=panels[-1].yaxis.label.get_fontsize())
+    panels[-1].set_xlim(*np.exp(edges_of(ln_wave)[[0, -1]]))
+    figure.align_ylabels(list(panels))
+    return figure
+
+
+def residuals(
+    data: NDArray[np.floating],
+    model: NDArray[np.floating],
+    noise: NDArray[np.floating] | None,
+    used: NDArray[np.bool_],
+) -> tuple[NDArray[np.float64], str]:
+    """Return data - model in units of the noise, or in percent of the model, and the unit.
+
+    Unused pixels are NaN, and so are those where the model holds no light to compare with.
+    """
+    reference = 0.01 * model if noise is None else noise
+    residual = np.full(data.shape, np.nan)
+    usable = used & (reference != 0)
+    np.subtract(data, model, out=residual, where=usable)
+    np.divide(residual, reference, out=residual, where=usable)
+    return residual, "%" if noise is None else r"$\sigma$"
+
+
+def _draw_fit(
+    axes: Axes,
+    wave: NDArray[np.float64],
+    data: NDArray[np.floating],
+    model: NDArray[np.floating],
+    used: NDArray[np.bool_],
+) -> None:
+    axes.plot(wave, data, color=DATA_COLOUR, lw=LINE_PT, label="data")
+    axes.plot(wave, model, color=MODEL_COLOUR, lw=LINE_PT, label="model")
+    axes.set_ylim(limits(np.concatenate([data[used], model[used]])))
+
+
+def _draw_residual(axes: Axes, wave: NDArray[np.float64], residual: NDArray[np.float64]) -> None:
+    axes.axhline(0.0, color=QUIET_COLOUR, lw=0.6)
+    axes.plot(wave, residual, ls="none", marker=".", ms=1.6, color=DATA_COLOUR)
+    finite = np.abs(residual[np.isfinite(residual)])
+    if finite.size:
+        # A single bad pixel must not flatten all others: it leaves the panel instead.
+        reach = 1.5 * float(np.percentile(finite, 99.0)) or 1.0
+        axes.set_ylim(-reach, reach)
+        outside = int((finite > reach).sum())
+        if outside:
+            axes.text(
+                *(0.995, 0.93),
+                f"{outside} outside",
+                transform=axes.transAxes,
+                ha="right",
+                va="top",
+                fontsize=SMALL_FONT_PT,
+                bbox={"color": "white", "pad": 0.5},
+            )

@@ -1,0 +1,175 @@
+"""How all figures look: sizes, colours that the colour-blind can tell apart, and axis limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+from cubefit.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from numpy.typing import ArrayLike, NDArray
+
+PAGE_WIDTH_INCH: Final = 7.1
+"""Two columns of a journal page."""
+
+FONT_PT: Final = 8.0
+SMALL_FONT_PT: Final = 7.0
+LINE_PT: Final = 0.8
+
+DATA_COLOUR: Final = "black"
+MODEL_COLOUR: Final = "#D55E00"
+"""Vermilion of Okabe & Ito: apart from black for everyone, in print too."""
+
+POINT_COLOUR: Final = "#0072B2"
+UNUSED_COLOUR: Final = "0.88"
+QUIET_COLOUR: Final = "0.6"
+
+SERIES_COLOURS: Final = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+)
+"""Okabe & Ito (2008), dark ones first; yellow is too faint for thin lines on white."""
+
+Corner: TypeAlias = Literal["best", "upper left", "upper right", "lower right"]
+
+LEGEND_ENTRIES: Final = 6
+"""More lines than this are told apart by nobody: they get a colour scale and no legend."""
+
+
+def new_figure(width_inch: float, height_inch: float) -> Figure:
+    """Return an empty figure that lays itself out and belongs to no window."""
+    return Figure(figsize=(width_inch, height_inch), layout="constrained", dpi=100)
+
+
+def series_colours(count: int) -> list[str]:
+    """Return one colour for each of ``count`` lines."""
+    if count <= len(SERIES_COLOURS):
+        return list(SERIES_COLOURS[:count])
+    scale = mpl.colormaps["cividis"](np.linspace(0.0, 0.9, count))
+    return [str(mpl.colors.to_hex(colour)) for colour in scale]
+
+
+def tidy(axes: Axes, *, x: str, y: str, title: str = "") -> None:
+    """Label axes, keep what carries data, and set small type."""
+    axes.set_xlabel(x, fontsize=FONT_PT)
+    axes.set_ylabel(y, fontsize=FONT_PT)
+    if title:
+        axes.set_title(title, fontsize=FONT_PT, loc="left")
+    axes.tick_params(which="both", labelsize=SMALL_FONT_PT, direction="out")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def add_legend(axes: Axes, *, loc: Corner = "best", title: str | None = None) -> None:
+    """Show a small legend; of too many lines to tell apart, the title alone."""
+    handles, labels = axes.get_legend_handles_labels()
+    if len(handles) > LEGEND_ENTRIES:
+        handles, labels = [], []
+    if handles or title:
+        axes.legend(
+            handles,
+            labels,
+            fontsize=SMALL_FONT_PT,
+            loc=loc,
+            handlelength=1.2,
+            labelspacing=0.25,
+            borderaxespad=0.3,
+            framealpha=0.85,
+            edgecolor="none",
+            title=title,
+            title_fontsize=SMALL_FONT_PT,
+            alignment="left",
+        )
+
+
+def say(axes: Axes, text: str) -> None:
+    """Write in an empty panel why it is empty."""
+    axes.text(
+        *(0.5, 0.5), text, transform=axes.transAxes, ha="center", va="center", fontsize=FONT_PT
+    )
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+
+
+def shade_unused(axes: Axes, edges: NDArray[np.float64], used: NDArray[np.bool_]) -> None:
+    """Shade the pixels that the fit does not use.
+
+    Parameters
+    ----------
+    axes : Axes
+    edges : ndarray, shape (L + 1,)
+        Pixel edges on the x axis.
+    used : ndarray of bool, shape (L,)
+    """
+    steps = np.diff(np.concatenate([[0], (~used).astype(np.int8), [0]]))
+    for start, stop in zip(np.flatnonzero(steps > 0), np.flatnonzero(steps < 0), strict=True):
+        axes.axvspan(edges[start], edges[stop], color=UNUSED_COLOUR, linewidth=0, zorder=0)
+
+
+def extent(values: ArrayLike) -> tuple[float, float] | None:
+    """Return the least and the largest finite value, or None where there are none."""
+    array = np.asarray(values, np.float64)
+    finite = array[np.isfinite(array)]
+    return (float(finite.min()), float(finite.max())) if finite.size else None
+
+
+def limits(values: ArrayLike) -> tuple[float, float] | None:
+    """Return axis limits with some room around all finite values, or None without any."""
+    found = extent(values)
+    if found is None:
+        return None
+    low, high = found
+    room = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
+    return low - room, high + room
+
+
+def log_limits(values: ArrayLike, *, decades: float) -> tuple[float, float] | None:
+    """Return log axis limits for the positive values, at most so many ``decades`` down."""
+    array = np.asarray(values, np.float64)
+    positive = array[np.isfinite(array) & (array > 0)]
+    if not positive.size:
+        return None
+    high = float(positive.max())
+    low = max(float(positive.min()), high * 10.0**-decades)
+    return low / 1.6, high * 1.6
+
+
+def only_decades(axis: Axis) -> None:
+    """Leave minor ticks of a log axis without numbers where it spans over a decade."""
+    low, high = axis.get_view_interval()
+    if high > 10 * low:
+        axis.set_minor_formatter(NullFormatter())
+
+
+def median(values: NDArray[np.floating]) -> float:
+    """Return the median of the finite values, 0 where there are none."""
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else 0.0
+
+
+def require_shape(name: str, array: NDArray[np.generic], due: Sequence[int], axes: str) -> None:
+    """Refuse an array of another shape than ``due``.
+
+    Raises
+    ------
+    InputError
+    """
+    if array.shape != tuple(due):
+        raise InputError(
+            f"{name} has shape {array.shape}, but {axes} asks for {tuple(due)}: pass arrays of "
+            "one fit together."
+        )

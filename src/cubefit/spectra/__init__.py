@@ -1,0 +1,1 @@
+"""Wavelength and velocity grids, rebinning and shifted templates: plain arrays only."""

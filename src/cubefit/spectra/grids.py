@@ -1,0 +1,204 @@
+"""Uniform grids in ln(wavelength) and velocity, their edges, and how one covers another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cubefit.errors import GridError
+
+SPEED_OF_LIGHT_KMS: Final = 299_792.458
+"""Speed of light in vacuum, exact by definition (km/s)."""
+
+UNIFORMITY: Final = 1e-4
+"""Largest departure of a pixel centre from the uniform grid, in pixels; float32 input passes."""
+
+
+def ln_shift(velocity_kms: ArrayLike) -> NDArray[np.float64]:
+    """Return the shift in ln(wavelength) of a source that recedes at ``velocity_kms``.
+
+    Parameters
+    ----------
+    velocity_kms : array_like
+        Line-of-sight velocity in km/s, positive receding, above minus the speed of light.
+
+    Returns
+    -------
+    ndarray
+        ``ln(1 + v / c)``, same shape.
+    """
+    return np.asarray(np.log1p(np.asarray(velocity_kms, np.float64) / SPEED_OF_LIGHT_KMS))
+
+
+def velocity_of_shift(shift: ArrayLike) -> NDArray[np.float64]:
+    """Return the velocity in km/s of a shift in ln(wavelength): the inverse of `ln_shift`."""
+    return np.asarray(SPEED_OF_LIGHT_KMS * np.expm1(np.asarray(shift, np.float64)))
+
+
+def require_uniform(grid: ArrayLike, name: str, unit: str) -> NDArray[np.float64]:
+    """Return ``grid`` as a float64 vector, or refuse it.
+
+    Parameters
+    ----------
+    grid : array_like, shape (n,)
+        Bin centres.
+    name, unit : str
+        What the error message calls the grid.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+
+    Raises
+    ------
+    GridError
+        If the grid is no vector of at least two finite, increasing, uniformly spaced values.
+    """
+    centres = np.asarray(grid, np.float64)
+    if centres.ndim != 1 or centres.size < 2:
+        raise GridError(
+            f"{name} has shape {centres.shape}: give one vector of 2 or more bin centres in {unit}."
+        )
+    if not np.isfinite(centres).all():
+        raise GridError(f"{name} holds NaN or infinite values: give finite bin centres in {unit}.")
+    step = (centres[-1] - centres[0]) / (centres.size - 1)
+    if step <= 0:
+        raise GridError(f"{name} does not increase: give bin centres in {unit}, lowest first.")
+    ideal = centres[0] + step * np.arange(centres.size)
+    worst = int(np.argmax(np.abs(centres - ideal)))
+    if abs(centres[worst] - ideal[worst]) > UNIFORMITY * step:
+        raise GridError(
+            f"{name} is not uniform in {unit}: element {worst} is "
+            f"{abs(centres[worst] - ideal[worst]) / step:.2g} steps off the even spacing. "
+            f"Rebin to even steps in {unit} first."
+        )
+    return centres
+
+
+def require_ln_wave(grid: ArrayLike, name: str) -> NDArray[np.float64]:
+    """Return a uniform grid in ln(wavelength / Angstrom), or refuse it.
+
+    Raises
+    ------
+    GridError
+        If the values cannot be ln(Angstrom) (Angstrom or log10 are recognised), or the grid
+        is not uniform.
+    """
+    centres = np.asarray(grid, np.float64)
+    if centres.ndim == 1 and centres.size and np.isfinite(centres).all():
+        low, high = float(centres.min()), float(centres.max())
+        if high > 20.0:
+            raise GridError(
+                f"{name} runs from {low:.6g} to {high:.6g}, which looks like Angstrom where "
+                f"ln(Angstrom) is due: pass np.log(wavelength), evenly spaced."
+            )
+        if high < 5.0:
+            raise GridError(
+                f"{name} runs from {low:.6g} to {high:.6g}, which looks like log10(Angstrom) where "
+                f"ln(Angstrom) is due: multiply by np.log(10)."
+            )
+    return require_uniform(grid, name, "ln(Angstrom)")
+
+
+def step_of(centres: NDArray[np.float64]) -> float:
+    """Return the spacing of a uniform grid of bin centres."""
+    return float((centres[-1] - centres[0]) / (centres.size - 1))
+
+
+def edges_of(centres: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the ``n + 1`` bin edges of a uniform grid of ``n`` bin centres."""
+    step = step_of(centres)
+    return np.asarray(centres[0] + step * (np.arange(centres.size + 1) - 0.5))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """How far templates reach beyond the observed range, in template pixels and km/s.
+
+    The blue side feeds receding velocities and the red side approaching ones. The object is
+    true when both margins hold the support of the LOSVD.
+    """
+
+    dln: float
+    """Template step in ln(wavelength)."""
+    blue_margin_px: float
+    """Template pixels below the lowest observed edge."""
+    red_margin_px: float
+    """Template pixels above the highest observed edge."""
+    blue_support_px: float
+    """Largest shift to the red by the LOSVD, which draws on the blue margin."""
+    red_support_px: float
+    """Largest shift to the blue by the LOSVD, which draws on the red margin."""
+
+    @property
+    def safe(self) -> bool:
+        """Whether every observed pixel sees only template pixels that exist."""
+        return (
+            self.blue_margin_px >= self.blue_support_px
+            and self.red_margin_px >= self.red_support_px
+        )
+
+    @property
+    def spare_px(self) -> float:
+        """The smaller margin left beyond the LOSVD's support, in template pixels."""
+        return min(
+            self.blue_margin_px - self.blue_support_px, self.red_margin_px - self.red_support_px
+        )
+
+    def __bool__(self) -> bool:
+        """Return `safe`."""
+        return self.safe
+
+    def _side(self, name: str, margin_px: float, support_px: float) -> str:
+        margin_kms = float(velocity_of_shift(margin_px * self.dln))
+        support_kms = float(velocity_of_shift(support_px * self.dln))
+        return (
+            f"  {name}: {margin_px:7.1f} px ({margin_kms:8.1f} km/s) of templates beyond the data, "
+            f"LOSVD needs {support_px:6.1f} px ({support_kms:7.1f} km/s)"
+        )
+
+    def __str__(self) -> str:
+        """Return the margins of both sides, in template pixels and km/s."""
+        return "\n".join(
+            (
+                f"Safe={self.safe}",
+                self._side("blue", self.blue_margin_px, self.blue_support_px),
+                self._side("red ", self.red_margin_px, self.red_support_px),
+            )
+        )
+
+
+def coverage(
+    template_ln_wave: NDArray[np.float64],
+    observed_ln_wave: NDArray[np.float64],
+    velocity_edges_kms: tuple[float, float],
+) -> Coverage:
+    """Return how the templates cover the observed range plus the LOSVD's support.
+
+    Parameters
+    ----------
+    template_ln_wave : ndarray, shape (T,)
+        Template pixel centres in ln(wavelength / Angstrom). Templates count from the first to
+        the last centre: nothing is extrapolated.
+    observed_ln_wave : ndarray, shape (L,)
+        Observed pixel centres, same unit; the outer edges count.
+    velocity_edges_kms : tuple of float
+        Lowest and highest velocity that holds light.
+
+    Returns
+    -------
+    Coverage
+    """
+    dln = step_of(template_ln_wave)
+    observed = edges_of(observed_ln_wave)
+    low, high = (float(value) for value in ln_shift(velocity_edges_kms))
+    return Coverage(
+        dln=dln,
+        blue_margin_px=float(observed[0] - template_ln_wave[0]) / dln,
+        red_margin_px=float(template_ln_wave[-1] - observed[-1]) / dln,
+        blue_support_px=max(high, 0.0) / dln,
+        red_support_px=max(-low, 0.0) / dln,
+    )

@@ -1,0 +1,115 @@
+"""Rebinning: exact averages of binned or splined spectra over wider or narrower pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import BSpline, make_interp_spline
+
+from cubefit.errors import GridError
+from cubefit.spectra.grids import edges_of
+
+
+def overlap_matrix(
+    source_edges: NDArray[np.float64], target_edges: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the operator that averages source bins into target bins.
+
+    The source is taken as constant inside each bin, which conserves flux for any two grids. It
+    serves to log-rebin library spectra; models use the smoother `spline_rebin_matrix`.
+
+    Parameters
+    ----------
+    source_edges : ndarray, shape (N + 1,)
+        Source bin edges, strictly increasing, in any unit.
+    target_edges : ndarray, shape (M + 1,)
+        Target bin edges, strictly increasing, same unit, inside the source range.
+
+    Returns
+    -------
+    ndarray, shape (N, M)
+        Share of target bin ``m`` filled by source bin ``n``; each column sums to one, so
+        ``flux @ matrix`` keeps flux density.
+
+    Raises
+    ------
+    GridError
+        If edges do not increase, or the source does not cover the target.
+    """
+    for name, edges in (("Source", source_edges), ("Target", target_edges)):
+        if edges.ndim != 1 or edges.size < 2 or not (np.diff(edges) > 0).all():
+            raise GridError(f"{name} bin edges must be a strictly increasing vector: sort them.")
+    slack = 1e-9 * (target_edges[-1] - target_edges[0])
+    if source_edges[0] > target_edges[0] + slack or source_edges[-1] < target_edges[-1] - slack:
+        raise GridError(
+            f"Source bins cover {source_edges[0]:.6g} to {source_edges[-1]:.6g}, but the target "
+            f"needs {target_edges[0]:.6g} to {target_edges[-1]:.6g}: give a wider source, or a "
+            "narrower target."
+        )
+    left = np.maximum(source_edges[:-1, None], target_edges[:-1])
+    right = np.minimum(source_edges[1:, None], target_edges[1:])
+    return np.asarray(np.clip(right - left, 0.0, None) / np.diff(target_edges))
+
+
+def template_spline(ln_wave: NDArray[np.float64], templates: NDArray[np.float64]) -> BSpline:
+    """Return the cubic spline (not-a-knot) through template samples, one per population.
+
+    Parameters
+    ----------
+    ln_wave : ndarray, shape (T,)
+        Template pixel centres in ln(wavelength / Angstrom).
+    templates : ndarray, shape (P, T)
+        Flux density at the pixel centres.
+
+    Returns
+    -------
+    BSpline
+        ``spline(u)`` has shape ``u.shape + (P,)``.
+    """
+    degree = min(3, ln_wave.size - 1)
+    return make_interp_spline(ln_wave, np.asarray(templates, np.float64).T, k=degree)
+
+
+def average_over_pixels(
+    integral: BSpline, edges: NDArray[np.float64], shift: float
+) -> NDArray[np.float64]:
+    """Return the average of a shifted spline over each pixel, exactly.
+
+    Parameters
+    ----------
+    integral : BSpline
+        Antiderivative of the spline, see `template_spline`.
+    edges : ndarray, shape (L + 1,)
+        Pixel edges in ln(wavelength).
+    shift : float
+        Shift of the spectrum to the red, in ln(wavelength).
+
+    Returns
+    -------
+    ndarray, shape (L, P)
+    """
+    return np.asarray(np.diff(integral(edges - shift), axis=0) / np.diff(edges)[:, None])
+
+
+def spline_rebin_matrix(
+    template_ln_wave: NDArray[np.float64], observed_ln_wave: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the linear operator from template samples to observed pixel averages.
+
+    This is what the models use at zero velocity and zero width: the exact average over each
+    observed pixel of the cubic spline through the template samples.
+
+    Parameters
+    ----------
+    template_ln_wave : ndarray, shape (T,)
+        Template pixel centres in ln(wavelength / Angstrom).
+    observed_ln_wave : ndarray, shape (L,)
+        Observed pixel centres, same unit, inside the template range.
+
+    Returns
+    -------
+    ndarray, shape (T, L)
+        Each column sums to one, so a flat template stays flat.
+    """
+    cardinal = template_spline(template_ln_wave, np.eye(template_ln_wave.size))
+    return average_over_pixels(cardinal.antiderivative(), edges_of(observed_ln_wave), 0.0).T

@@ -1,0 +1,179 @@
+"""Compression of a finished HyperCube: into a new file, verified, then swapped in."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from cubefit.config import require_choice
+from cubefit.errors import ConfigError, DependencyError, MissingDataError, StoreError
+from cubefit.store import schema
+from cubefit.store.handle import new_file, reading
+from cubefit.store.lock import writer_lock
+from cubefit.store.tiles import copy_all_but, read_status
+
+Codec = Literal["gzip", "lzf", "bitshuffle-lz4"]
+CHUNK_BYTES = 4 * 2**20
+"""Compressed chunks hold whole spectra of one spaxel and about this many bytes."""
+SLAB_BYTES = 256 * 2**20
+MANTISSA_BITS = 23
+
+
+def round_mantissa(values: NDArray[np.float32], keep_bits: int) -> NDArray[np.float32]:
+    """Return float32 values rounded to ``keep_bits`` explicit mantissa bits, ties to even.
+
+    The relative error is at most ``2**-(keep_bits + 1)`` (1.2e-4 for 12 bits); NaN is not expected.
+    """
+    if keep_bits == MANTISSA_BITS:
+        return values
+    dropped = MANTISSA_BITS - keep_bits
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    lowest_kept = (bits >> np.uint32(dropped)) & np.uint32(1)
+    rounded = bits + (np.uint32((1 << (dropped - 1)) - 1) + lowest_kept)
+    rounded &= np.uint32((0xFFFFFFFF << dropped) & 0xFFFFFFFF)
+    return rounded.view(np.float32)
+
+
+def filters_of(codec: Codec, level: int, *, shuffle: bool) -> Mapping[str, Any]:
+    """Return the h5py arguments of a codec.
+
+    Raises
+    ------
+    ConfigError
+        If the codec or level is unknown.
+    DependencyError
+        If its plugin is not installed.
+    """
+    require_choice("codec", codec, Codec)
+    if codec == "gzip":
+        if not 0 <= level <= 9:
+            raise ConfigError(f"level={level}: gzip takes 0 to 9.")
+        return {"compression": "gzip", "compression_opts": level, "shuffle": shuffle}
+    if codec == "lzf":
+        return {"compression": "lzf", "shuffle": shuffle}
+    return dict(load_plugins().Bitshuffle(cname="lz4"))
+
+
+def load_plugins() -> Any:
+    """Import hdf5plugin, which registers its filters with HDF5."""
+    if importlib.util.find_spec("hdf5plugin") is None:
+        raise DependencyError(
+            'This HyperCube needs the package hdf5plugin: pip install "cubefit[compress]".'
+        )
+    return importlib.import_module("hdf5plugin")
+
+
+def compressed_chunks(shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """Return chunks that suit reading one spaxel plane."""
+    _, C, P, L = shape
+    populations = min(P, max(1, CHUNK_BYTES // (4 * L)))
+    components = min(C, max(1, CHUNK_BYTES // (4 * L * populations)))
+    return 1, components, populations, L
+
+
+def slabs_of(shape: tuple[int, int, int, int]) -> Iterator[tuple[slice, slice]]:
+    """Yield ranges of spaxels and components of at most `SLAB_BYTES`."""
+    S, C, P, L = shape
+    components = min(C, max(1, SLAB_BYTES // (4 * P * L)))
+    spaxels = min(S, max(1, SLAB_BYTES // (4 * P * L * C))) if components == C else 1
+    for s in range(0, S, spaxels):
+        for c in range(0, C, components):
+            yield slice(s, min(s + spaxels, S)), slice(c, min(c + components, C))
+
+
+def compress_hypercube(
+    path: Path,
+    *,
+    codec: Codec = "gzip",
+    level: int = 2,
+    shuffle: bool = True,
+    keep_bits: int | None = None,
+    on_bytes: Callable[[int], None] | None = None,
+) -> tuple[int, int]:
+    """Compress a finished HyperCube; the file is replaced only when the copy is verified.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    codec, level, shuffle
+        The filter.
+    keep_bits : int, optional
+        Mantissa bits to keep, 1 to 23; None keeps all, which is lossless.
+    on_bytes : callable, optional
+        Called with the bytes of each slab copied and of each slab verified.
+
+    Returns
+    -------
+    before, after : int
+        Bytes of the stored models.
+
+    Raises
+    ------
+    MissingDataError
+        If there is no finished HyperCube.
+    StoreError
+        If the copy does not read back as written; the file is then as it was.
+    """
+    bits = MANTISSA_BITS if keep_bits is None else keep_bits
+    if not 1 <= bits <= MANTISSA_BITS:
+        raise ConfigError(f"keep_bits={keep_bits}: float32 has 1 to {MANTISSA_BITS}.")
+    filters = filters_of(codec, level, shuffle=shuffle)
+    with writer_lock(path), new_file(path) as target, reading(path) as source:
+        status = read_status(source)
+        if status is None or not status.complete:
+            raise MissingDataError(
+                f"{path} has no finished HyperCube to compress: run build_hypercube first."
+            )
+        if status.compression != "none":
+            load_plugins() if "lz4" in status.compression else None
+        copy_all_but(source, target, schema.HYPERCUBE_GROUP)
+        before, after = _copy_models(source, target, filters, bits, on_bytes)
+        label = codec if bits == MANTISSA_BITS else f"{codec}, {bits} mantissa bits"
+        target[schema.MODELS.path].attrs["compression"] = label
+        _verify(source, target, bits, on_bytes)
+    return before, after
+
+
+def _copy_models(
+    source: h5py.File,
+    target: h5py.File,
+    filters: Mapping[str, Any],
+    bits: int,
+    on_bytes: Callable[[int], None] | None,
+) -> tuple[int, int]:
+    models = source[schema.MODELS.path]
+    group = target.create_group(schema.HYPERCUBE_GROUP)
+    source.copy(schema.DONE.path, group, name="_done")
+    copy = group.create_dataset(
+        "models", models.shape, models.dtype, chunks=compressed_chunks(models.shape), **filters
+    )
+    copy.attrs.update(models.attrs)
+    for s, c in slabs_of(models.shape):
+        slab = models[s, c]
+        copy[s, c] = round_mantissa(slab, bits)
+        if on_bytes is not None:
+            on_bytes(slab.nbytes)
+    target.flush()
+    return models.id.get_storage_size(), copy.id.get_storage_size()
+
+
+def _verify(
+    source: h5py.File, target: h5py.File, bits: int, on_bytes: Callable[[int], None] | None
+) -> None:
+    models, copy = source[schema.MODELS.path], target[schema.MODELS.path]
+    for s, c in slabs_of(models.shape):
+        expected = round_mantissa(models[s, c], bits)
+        if not np.array_equal(copy[s, c].view(np.uint32), expected.view(np.uint32)):
+            raise StoreError(
+                f"The compressed copy of {source.filename} reads back differently at spaxels "
+                f"{s.start}-{s.stop - 1}: the file was left as it is. Check the disk."
+            )
+        if on_bytes is not None:
+            on_bytes(expected.nbytes)

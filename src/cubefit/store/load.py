@@ -1,0 +1,104 @@
+"""Inputs out of the file, as arrays."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from cubefit.config import Normalization
+from cubefit.errors import MissingDataError
+from cubefit.inputs import Grids
+from cubefit.inverse.objective import Objective
+from cubefit.spectra.grids import Coverage, coverage
+from cubefit.spectra.losvd import lit_velocity_range, normalized_losvd
+from cubefit.spectra.shifted_templates import shifted_templates
+from cubefit.store import schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInputs:
+    """What the models are made of."""
+
+    losvd: NDArray[np.float32]
+    """LOSVDs as they act, shape (S, V, C)."""
+    templates: NDArray[np.float32]
+    """Shape (P, T)."""
+    grids: Grids
+
+    def shifted_templates(self, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
+        """Return the shifted templates (V, P, L) of the velocity bins that hold light."""
+        return shifted_templates(
+            self.templates,
+            self.grids.tem_pix,
+            self.grids.obs_pix,
+            self.grids.vel_pix,
+            used=np.asarray(self.losvd.any(axis=(0, 2))),
+            dtype=dtype,
+        )
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Sizes ``(S, C, P, L)`` of the models."""
+        S, _, C = self.losvd.shape
+        return S, C, self.templates.shape[0], self.grids.obs_pix.size
+
+
+def read_grids(file: h5py.File) -> Grids:
+    """Return the three grids of a file."""
+    return Grids(
+        tem_pix=file[schema.TEM_PIX.path][()],
+        obs_pix=file[schema.OBS_PIX.path][()],
+        vel_pix=file[schema.VEL_PIX.path][()],
+    )
+
+
+def read_model_inputs(file: h5py.File, normalization: Normalization) -> ModelInputs:
+    """Return what the models of a file are made of."""
+    return ModelInputs(
+        losvd=normalized_losvd(file[schema.LOSVD.path][()], normalization),
+        templates=file[schema.TEMPLATES.path][()],
+        grids=read_grids(file),
+    )
+
+
+def read_coverage(file: h5py.File) -> Coverage:
+    """Return how the templates in the file cover its data plus the LOSVD's support."""
+    grids = read_grids(file)
+    lit = lit_velocity_range(file[schema.LOSVD.path][()], grids.vel_pix)
+    return coverage(grids.tem_pix, grids.obs_pix, lit)
+
+
+def read_optional(file: h5py.File, entry: schema.Entry) -> NDArray[Any] | None:
+    """Return a dataset that the file need not hold, or None."""
+    return np.asarray(file[entry.path][()]) if entry.path in file else None
+
+
+def read_objective(file: h5py.File) -> Objective:
+    """Return data, noise and masks of a file as the objective of a fit."""
+    return Objective.of(
+        file[schema.DATA_CUBE.path][()],
+        noise=read_optional(file, schema.NOISE),
+        mask=read_optional(file, schema.MASK),
+        voxel_mask=read_optional(file, schema.VOXEL_MASK),
+    )
+
+
+def read_dims(file: h5py.File) -> dict[str, int]:
+    """Return the ``dims`` attribute."""
+    dims: dict[str, int] = json.loads(file.attrs[schema.ATTR_DIMS])
+    return dims
+
+
+def require_rebin_products(file: h5py.File) -> None:
+    """Raise MissingDataError unless ``ensure_rebin_and_resample`` has run."""
+    for entry in schema.REBIN_PRODUCTS:
+        if entry.path not in file:
+            raise MissingDataError(
+                f"Missing {entry.path}; call populate_from_arrays first, then "
+                "ensure_rebin_and_resample()."
+            )

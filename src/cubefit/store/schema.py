@@ -1,0 +1,86 @@
+"""The one table of every dataset in a CubeFit file, and the names of its attributes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+FORMAT_VERSION: Final = 1
+"""Version of the layout below; files of a later version are refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One dataset: where it is, what its axes mean, and who writes it."""
+
+    path: str
+    axes: tuple[str, ...]
+    dtype: str
+    unit: str
+    writer: str
+    required: bool = False
+    """Whether a populated file must hold it."""
+
+
+def _entry(
+    path: str, axes: str, dtype: str, unit: str, writer: str, *, required: bool = False
+) -> Entry:
+    split = tuple(axes.split())
+    return Entry(path=path, axes=split, dtype=dtype, unit=unit, writer=writer, required=required)
+
+
+DATA_CUBE: Final = _entry("/DataCube", "S L", "float64", "flux density", "populate", required=True)
+TEMPLATES: Final = _entry("/Templates", "P T", "float32", "flux density", "populate", required=True)
+LOSVD: Final = _entry("/LOSVD", "S V C", "float32", "light share", "populate", required=True)
+TEM_PIX: Final = _entry("/TemPix", "T", "float64", "ln(Angstrom)", "populate", required=True)
+OBS_PIX: Final = _entry("/ObsPix", "L", "float64", "ln(Angstrom)", "populate", required=True)
+VEL_PIX: Final = _entry("/VelPix", "V", "float64", "km/s", "populate", required=True)
+MASK: Final = _entry("/Mask", "L", "bool", "True = use", "populate")
+NOISE: Final = _entry("/Noise", "S L", "float64", "flux density", "populate")
+VOXEL_MASK: Final = _entry("/VoxelMask", "S L", "bool", "True = use", "populate")
+X_PIX: Final = _entry("/XPix", "nPix", "float64", "as given", "populate")
+Y_PIX: Final = _entry("/YPix", "nPix", "float64", "as given", "populate")
+BIN_NUM: Final = _entry("/BinNum", "nPix", "int32", "spaxel number", "populate")
+
+R_T: Final = _entry("/R_T", "T L", "float32", "share", "ensure_rebin_and_resample")
+REBIN_MATRIX: Final = _entry("/RebinMatrix", "L T", "float32", "share", "ensure_rebin_and_resample")
+TEMPLATES_FFT: Final = _entry(
+    "/TemplatesFFT", "P T//2+1", "complex64", "flux density", "ensure_rebin_and_resample"
+)
+TEMPLATES_FFT_R: Final = _entry(
+    "/TemplatesFFT_R", "P T//2+1", "complex64", "flux density", "ensure_rebin_and_resample"
+)
+
+MODELS: Final = _entry("/HyperCube/models", "S C P L", "float32", "flux density", "build")
+DONE: Final = _entry("/HyperCube/_done", "Sgrid Cgrid Pgrid", "uint8", "1 = done", "build")
+
+X_GLOBAL: Final = _entry("/X_global", "C*P", "float64", "template units", "solve_all")
+X_BEST: Final = _entry("/Fit/x_best", "C*P", "float64", "template units", "tracker")
+MODEL_CUBE: Final = _entry("/ModelCube", "S L", "float64", "flux density", "reconstruct")
+
+TABLE: Final = (
+    DATA_CUBE, TEMPLATES, LOSVD, TEM_PIX, OBS_PIX, VEL_PIX, MASK, NOISE, VOXEL_MASK,
+    X_PIX, Y_PIX, BIN_NUM, R_T, REBIN_MATRIX, TEMPLATES_FFT, TEMPLATES_FFT_R,
+    MODELS, DONE, X_GLOBAL, X_BEST, MODEL_CUBE,
+)  # fmt: skip
+"""Every dataset of the format."""
+
+HYPERCUBE_GROUP: Final = "/HyperCube"
+
+MODEL_INPUTS: Final = (LOSVD, TEMPLATES, TEM_PIX, OBS_PIX, VEL_PIX)
+"""What the models are made of: their digest tells whether a HyperCube is current."""
+DATA_INPUTS: Final = (DATA_CUBE, NOISE, MASK, VOXEL_MASK)
+"""What a fit sees besides the models."""
+REBIN_PRODUCTS: Final = (R_T, REBIN_MATRIX, TEMPLATES_FFT, TEMPLATES_FFT_R)
+"""What ``ensure_rebin_and_resample`` adds."""
+
+ATTR_FORMAT: Final = "cubefit_format"
+ATTR_VERSION: Final = "cubefit_version"
+ATTR_DIMS: Final = "dims"
+ATTR_TEMPLATE_META: Final = "template_meta_json"
+ATTR_GUARD_PREFIX: Final = "guard."
+ATTR_GUARD: Final = "guard_info_json"
+ATTR_DIGEST: Final = "inputs_digest"
+ATTR_NORMALIZATION: Final = "normalization"
+ATTR_TILE_SHAPE: Final = "tile_shape"
+ATTR_X_DIGEST: Final = "x_digest"

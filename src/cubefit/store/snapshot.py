@@ -1,0 +1,126 @@
+"""What a look at a file shows before the fit: a few spectra, templates, LOSVDs and models."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from cubefit.spectra.grids import step_of
+from cubefit.store import schema
+from cubefit.store.handle import reading
+from cubefit.store.load import read_grids, read_optional, require_rebin_products
+from cubefit.store.tiles import CubeStatus, read_status
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Arrays for the four prefit panels."""
+
+    ln_wave: Float
+    spaxels: list[int]
+    spectra: Float
+    mask: NDArray[np.bool_]
+    templates: Float
+    template_labels: list[str]
+    velocity_kms: Float
+    dln_template: float
+    losvd_pairs: list[tuple[int, int]]
+    losvds: Float
+    model_triples: list[tuple[int, int, int]]
+    models: Float
+
+
+def spread(count: int, n: int) -> list[int]:
+    """Return up to ``n`` indices spread evenly over ``range(count)``."""
+    return sorted({int(i) for i in np.linspace(0, count - 1, min(n, count)).round()})
+
+
+def bright_pairs(light: Float, allowed: NDArray[np.bool_], n: int) -> list[tuple[int, int]]:
+    """Return up to ``n`` diverse (s, c) pairs: different spaxels and components, with light.
+
+    Parameters
+    ----------
+    light : ndarray, shape (S, C)
+        Light of component c in spaxel s.
+    allowed : ndarray of bool, shape (S, C)
+        Pairs that may be chosen.
+    n : int
+        How many.
+    """
+    left = np.where(allowed, light, 0.0)
+    pairs: list[tuple[int, int]] = []
+    while len(pairs) < n and left.any():
+        s, c = (int(i) for i in np.unravel_index(np.argmax(left), left.shape))
+        pairs.append((s, c))
+        left[s, :] = 0.0
+        left[:, c] = 0.0
+    return pairs
+
+
+def done_pairs(status: CubeStatus | None, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return where the models of population 0 are done, shape (S, C)."""
+    if status is None:
+        return np.zeros(shape, bool)
+    s_tile, c_tile = status.grid.tile[:2]
+    per_pair = status.done[:, :, 0].repeat(s_tile, axis=0).repeat(c_tile, axis=1)
+    return per_pair[: shape[0], : shape[1]]
+
+
+def template_labels(file: h5py.File, populations: list[int]) -> list[str]:
+    """Return names of templates: their axis values where the file knows them."""
+    meta = json.loads(file.attrs[schema.ATTR_TEMPLATE_META])
+    if not meta["axes"]:
+        return [f"p={p}" for p in populations]
+    labels = []
+    for p in populations:
+        place = np.unravel_index(p, meta["shape"])
+        values = zip(meta["axes"].items(), place, strict=True)
+        labels.append(", ".join(f"{k} {v[int(i)]:g}" for (k, v), i in values if len(v) > 1))
+    return labels
+
+
+def read_snapshot(path: Path, *, n_pairs: int = 4, n_templates: int = 5) -> Snapshot:
+    """Return what the prefit panels show; the file may be under construction.
+
+    Raises
+    ------
+    MissingDataError
+        If ``ensure_rebin_and_resample`` has not run.
+    """
+    with reading(path) as file:
+        require_rebin_products(file)
+        grids, status = read_grids(file), read_status(file)
+        losvd = file[schema.LOSVD.path][()]
+        light = losvd.sum(axis=1)
+        anywhere = np.ones(light.shape, bool)
+        pairs = bright_pairs(light, anywhere, n_pairs)
+        built = bright_pairs(light, done_pairs(status, light.shape), n_pairs)
+        spaxels = sorted({s for s, _ in pairs})
+        populations = spread(file[schema.TEMPLATES.path].shape[0], n_templates)
+        middle = populations[len(populations) // 2]
+        if status is not None:
+            middle = min(middle, status.grid.tile[2] - 1)
+        mask = read_optional(file, schema.MASK)
+        return Snapshot(
+            ln_wave=grids.obs_pix,
+            spaxels=spaxels,
+            spectra=file[schema.DATA_CUBE.path][spaxels],
+            mask=np.ones(grids.obs_pix.size, bool) if mask is None else mask.astype(bool),
+            templates=file[schema.TEMPLATES.path][populations] @ file[schema.R_T.path][()],
+            template_labels=template_labels(file, populations),
+            velocity_kms=grids.vel_pix,
+            dln_template=step_of(grids.tem_pix),
+            losvd_pairs=pairs,
+            losvds=np.array([losvd[s, :, c] for s, c in pairs]),
+            model_triples=[(s, c, middle) for s, c in built],
+            models=np.array(
+                [file[schema.MODELS.path][s, c, middle] for s, c in built], np.float64
+            ).reshape(-1, grids.obs_pix.size),
+        )

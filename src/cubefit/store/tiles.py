@@ -1,0 +1,255 @@
+"""The HyperCube's tiles on disk: space for all of them first, then raw writes, done byte last."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from cubefit.config import Normalization
+from cubefit.errors import ConfigError, StaleError, StoreError
+from cubefit.store import schema
+from cubefit.store.files import require_free, write_all
+from cubefit.store.handle import new_file, reading
+
+Shape4 = tuple[int, int, int, int]
+MAX_CHUNK_BYTES = 2**32 - 1
+"""HDF5's own limit."""
+
+
+def even_chunk(size: int, most: int) -> int:
+    """Return the chunk length of at most ``most`` that wastes least in the last chunk."""
+    return math.ceil(size / math.ceil(size / most))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileGrid:
+    """How the HyperCube (S, C, P, L) is cut into tiles; a tile is one chunk of the file."""
+
+    shape: Shape4
+    tile: Shape4
+
+    @classmethod
+    def of(cls, shape: Shape4, s_chunk: int, c_chunk: int, p_chunk: int) -> TileGrid:
+        """Return tiles of at most the given size, evened out.
+
+        Raises
+        ------
+        ConfigError
+            If a tile exceeds HDF5's 4 GiB.
+        """
+        S, C, P, L = shape
+        tile = (even_chunk(S, s_chunk), even_chunk(C, c_chunk), even_chunk(P, p_chunk), L)
+        n_bytes = 4 * math.prod(tile)
+        if n_bytes > MAX_CHUNK_BYTES:
+            raise ConfigError(
+                f"A tile of {tile} takes {n_bytes / 2**30:.1f} GiB, HDF5 allows 4: lower S_chunk, "
+                "C_chunk or P_chunk."
+            )
+        return cls(shape=shape, tile=tile)
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Number of tiles along S, C and P."""
+        s, c, p = (math.ceil(n / t) for n, t in zip(self.shape[:3], self.tile[:3], strict=True))
+        return s, c, p
+
+    @property
+    def disk_bytes(self) -> int:
+        """Bytes of all tiles on disk."""
+        return 4 * math.prod(self.counts) * math.prod(self.tile)
+
+    def slices(self, index: tuple[int, int, int]) -> tuple[slice, slice, slice]:
+        """Return the spaxels, components and populations of a tile."""
+        s, c, p = (
+            slice(i * t, min((i + 1) * t, n))
+            for i, t, n in zip(index, self.tile[:3], self.shape[:3], strict=True)
+        )
+        return s, c, p
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CubeStatus:
+    """What the file says of its HyperCube."""
+
+    grid: TileGrid
+    chunks: Shape4
+    done: NDArray[np.bool_]
+    """Shape ``grid.counts``."""
+    normalization: Normalization
+    digest: str
+    """Digest of the inputs that it is made of."""
+    compression: str
+
+    @property
+    def complete(self) -> bool:
+        """Whether every tile is done."""
+        return bool(self.done.all())
+
+
+def read_status(file: h5py.File) -> CubeStatus | None:
+    """Return the state of the HyperCube in a file, or None if there is none."""
+    if schema.MODELS.path not in file or schema.DONE.path not in file:
+        return None
+    models, done = file[schema.MODELS.path], file[schema.DONE.path]
+    done.id.refresh()
+    tile: list[int] = json.loads(models.attrs[schema.ATTR_TILE_SHAPE])
+    return CubeStatus(
+        grid=TileGrid(shape=models.shape, tile=(tile[0], tile[1], tile[2], tile[3])),
+        chunks=models.chunks,
+        done=done[()].astype(bool),
+        normalization=models.attrs[schema.ATTR_NORMALIZATION],
+        digest=models.attrs[schema.ATTR_DIGEST],
+        compression=models.attrs.get("compression", "none"),
+    )
+
+
+def require_current(status: CubeStatus, digest: str, path: Path) -> None:
+    """Raise StaleError if the HyperCube was built from other inputs than those now in the file."""
+    if status.digest != digest:
+        raise StaleError(
+            f"The HyperCube in {path} was built from other inputs (LOSVD, templates or grids) than "
+            "those now in the file: build it anew with build_hypercube(..., overwrite=True)."
+        )
+
+
+def preallocated(
+    group: h5py.Group, name: str, shape: tuple[int, ...], dtype: str, chunks: Shape4 | None
+) -> h5py.Dataset:
+    """Create a dataset whose space is fixed at once and filled with nothing."""
+    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    if chunks is not None:
+        plist.set_chunk(chunks)
+    plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    space = h5py.h5s.create_simple(shape, shape)
+    kind = h5py.h5t.py_create(np.dtype(dtype))
+    return h5py.Dataset(h5py.h5d.create(group.id, name.encode(), kind, space, dcpl=plist))
+
+
+def copy_all_but(source: h5py.File, target: h5py.File, dropped: str) -> None:
+    """Copy every root object except ``dropped``, and the root attributes; keep hard links."""
+    copied: dict[int, str] = {}
+    for name in source:
+        if f"/{name}" == dropped:
+            continue
+        address = h5py.h5o.get_info(source[name].id).addr
+        if address in copied:
+            target[name] = target[copied[address]]
+        else:
+            source.copy(name, target)
+            copied[address] = name
+    for key, value in source.attrs.items():
+        target.attrs[key] = value
+
+
+def create_cube(path: Path, grid: TileGrid, normalization: str, digest: str) -> None:
+    """Give a populated file an empty HyperCube, replacing one that it has; the caller locks.
+
+    Raises
+    ------
+    StoreError
+        If the disk cannot hold it; the file is then as it was.
+    """
+    require_free(path.parent, grid.disk_bytes + path.stat().st_size, f"The HyperCube of {path}")
+    with new_file(path, reserve_blocks=True) as target:
+        with reading(path) as source:
+            copy_all_but(source, target, schema.HYPERCUBE_GROUP)
+        group = target.create_group(schema.HYPERCUBE_GROUP)
+        done = preallocated(group, "_done", grid.counts, schema.DONE.dtype, None)
+        done[...] = 0
+        models = preallocated(group, "models", grid.shape, schema.MODELS.dtype, grid.tile)
+        models.attrs[schema.ATTR_NORMALIZATION] = normalization
+        models.attrs[schema.ATTR_DIGEST] = digest
+        models.attrs[schema.ATTR_TILE_SHAPE] = json.dumps(grid.tile)
+        models.attrs["axes"] = " ".join(schema.MODELS.axes)
+
+
+class TileWriter:
+    """Writes tiles to their known places in the file, past HDF5.
+
+    A tile is marked done only when its bytes are on disk. To spare the disk, tiles are synced in
+    groups.
+
+    Parameters
+    ----------
+    path : Path
+        A file with a HyperCube; the caller holds its writer lock.
+    group_bytes : int
+        Bytes between two syncs.
+    on_done : callable, optional
+        Called with the indices of tiles just marked done.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        group_bytes: int = 256 * 2**20,
+        on_done: Callable[[list[tuple[int, int, int]]], None] | None = None,
+    ) -> None:
+        with reading(path) as file:
+            status = read_status(file)
+            if status is None or status.compression != "none":
+                raise StoreError(f"{path} has no uncompressed HyperCube to write to: build one.")
+            self.grid = status.grid
+            self._done_offset = file[schema.DONE.path].id.get_offset()
+            self._offsets: dict[tuple[int, ...], int] = {}
+            file[schema.MODELS.path].id.chunk_iter(self._note_chunk)
+        self._fd = os.open(path, os.O_RDWR)
+        self._group_bytes = group_bytes
+        self._pending: list[tuple[int, int, int]] = []
+        self._pending_bytes = 0
+        self._on_done = on_done
+
+    def _note_chunk(self, info: h5py.h5d.StoreInfo) -> None:
+        index = tuple(o // t for o, t in zip(info.chunk_offset, self.grid.tile, strict=True))
+        self._offsets[index[:3]] = info.byte_offset
+
+    def __enter__(self) -> Self:
+        """Return the writer."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Sync what is written, mark it done, and close."""
+        try:
+            self.sync()
+        finally:
+            os.close(self._fd)
+
+    def write(self, index: tuple[int, int, int], values: NDArray[np.float32]) -> None:
+        """Write one tile.
+
+        Parameters
+        ----------
+        index : tuple of int
+            Its place in the grid.
+        values : ndarray, shape (dS, tC, tP, L)
+            C order; full tile lengths along C and P, spaxels of a last tile may be fewer.
+        """
+        write_all(self._fd, values.data.cast("B"), self._offsets[index])
+        self._pending.append(index)
+        self._pending_bytes += values.nbytes
+        if self._pending_bytes >= self._group_bytes:
+            self.sync()
+
+    def sync(self) -> None:
+        """Force written tiles to disk, then mark them done."""
+        if not self._pending:
+            return
+        os.fdatasync(self._fd)
+        for index in self._pending:
+            place = int(np.ravel_multi_index(index, self.grid.counts))
+            write_all(self._fd, memoryview(b"\x01"), self._done_offset + place)
+        os.fdatasync(self._fd)
+        if self._on_done is not None:
+            self._on_done(self._pending)
+        self._pending, self._pending_bytes = [], 0
