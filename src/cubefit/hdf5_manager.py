@@ -33,8 +33,8 @@ def warn_of_thin_guard(inputs: CubeInputs) -> None:
     margin = min(found.blue_margin_px, found.red_margin_px)
     if margin < inputs.safety_pad_px:
         warnings.warn(
-            f"Templates reach {found.blue_margin_px:.1f} px (blue) and {found.red_margin_px:.1f} px "
-            f"(red) beyond the data, less than safety_pad_px={inputs.safety_pad_px}; the LOSVD "
+            f"Templates reach {found.blue_margin_px:.1f} px (blue) and {found.red_margin_px:.1f} "
+            f"px (red) beyond the data, less than safety_pad_px={inputs.safety_pad_px}; the LOSVD "
             f"needs {found.blue_support_px:.1f} and {found.red_support_px:.1f} px, so the models "
             "are exact.",
             stacklevel=3,
@@ -256,7 +256,7 @@ class H5Manager:
         h5_path : str or Path
             The file; needs room for the compressed copy beside it.
         codec : {"gzip", "lzf", "bitshuffle-lz4"}
-            The last needs the package hdf5plugin, also to read: ``pip install "cubefit[compress]"``.
+            The last needs hdf5plugin, also to read: ``pip install "cubefit[compress]"``.
         level : int
             Of gzip, 0 to 9.
         shuffle : bool

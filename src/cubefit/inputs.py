@@ -218,8 +218,8 @@ def pixel_maps(
         if bins.size == 0 or bins.min() < 0 or bins.max() >= n_spaxels:
             span = f"{bins.min()} to {bins.max()}" if bins.size else "nothing"
             raise InputError(
-                f"binnum holds {span}, but must lie in 0 to {n_spaxels - 1} (the spaxels of losvd): "
-                "count from zero and leave unbinned pixels out."
+                f"binnum holds {span}, but must lie in 0 to {n_spaxels - 1} (the spaxels of "
+                "losvd): count from zero and leave unbinned pixels out."
             )
     return (
         None if xpix is None else arrays["xpix"].astype(np.float64),
