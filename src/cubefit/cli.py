@@ -75,10 +75,10 @@ def summarise(report: DemoReport) -> None:
         "light error of the components": f"{100 * report.light_error:.1f} % of the total light",
         "mass error of the components": f"{100 * report.mass_error:.1f} % of the total mass "
         "(without priors, mass and age are nearly degenerate)",
-        "mean age of the galaxy": f"{report.fitted_mean_age_gyr:.2f} Gyr "
-        f"(truth {report.true_mean_age_gyr:.2f} Gyr)",
-        "mean log age per component": f"{report.log_age_rms:.3f} dex rms error",
-        "mean [M/H] per component": f"{report.metal_rms:.3f} dex rms error",
+        "mean age, by light": "{:.2f} Gyr (truth {:.2f} Gyr)".format(*report.ages_by_light),
+        "mean age, by mass": "{:.2f} Gyr (truth {:.2f} Gyr)".format(*report.ages_by_mass),
+        "log age per component, by light": f"{report.log_age_rms:.3f} dex rms error",
+        "[M/H] per component, by light": f"{report.metal_rms:.3f} dex rms error",
         "weights above zero": f"{stats['nnz']:,} of {report.fit.x.size:,}",
         "time": f"{report.elapsed_s:.1f} s",
         "file": str(report.fit.h5_path),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cubefit.config import BuildConfig, Normalization
 from cubefit.errors import StaleError
-from cubefit.inverse.scaling import LOSVD_FLOOR, order_one
+from cubefit.inverse.scaling import order_one
 from cubefit.progress import Progress, visible_log
 from cubefit.store.compress import Codec, compress_hypercube, filters_of
 from cubefit.store.digests import digest_of_models
@@ -54,6 +54,20 @@ class BuildReport:
     elapsed_s: float
 
 
+def model_floor(brightest: float) -> float:
+    """Return the share of the largest LOSVD value below which one counts as zero.
+
+    Faint pairs keep exact models (1e-30 of the brightest pair's light), but no model value gets so
+    small that float32 turns subnormal, which slows the product.
+
+    Parameters
+    ----------
+    brightest : float
+        Largest shifted template.
+    """
+    return max(1e-30, 1e-36 / brightest) if brightest > 0 else 1.0
+
+
 class TileMaker:
     """Computes tiles ``models[s,c,p,l] = sum_v LOSVD[s,v,c] D[v,p,l]``.
 
@@ -67,8 +81,10 @@ class TileMaker:
 
     def __init__(self, inputs: ModelInputs, grid: TileGrid) -> None:
         self._grid = grid
-        self._losvd, scale = order_one(inputs.losvd, np.float32, LOSVD_FLOOR)
-        shifted = inputs.shifted_templates() * np.float32(scale)
+        shifted = inputs.shifted_templates()
+        brightest = float(np.abs(shifted).max())
+        self._losvd, scale = order_one(inputs.losvd, np.float32, model_floor(brightest))
+        shifted *= np.float32(scale)
         width = grid.tile[2]
         self._blocks = [
             np.ascontiguousarray(shifted[:, p : p + width]).reshape(shifted.shape[0], -1)
