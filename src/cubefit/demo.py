@@ -36,10 +36,8 @@ class MockSettings:
     """First and last observed wavelength in Angstrom."""
     velscale_kms: float
     """Width of an observed pixel; templates are sampled twice as finely."""
-    metal_step: int
-    """Every which metallicity of the library is used, counted from the highest."""
     age_step: int
-    """Likewise for ages."""
+    """Every which age of the library is used, counted from the oldest."""
     epochs: int
     """Kaczmarz epochs of the fit."""
     signal_to_noise: float = 60.0
@@ -48,12 +46,8 @@ class MockSettings:
 
 
 SIZES: Final[dict[DemoSize, MockSettings]] = {
-    "small": MockSettings(
-        wave_range=(4800.0, 5400.0), velscale_kms=100.0, metal_step=2, age_step=3, epochs=20
-    ),
-    "medium": MockSettings(
-        wave_range=(4750.0, 5560.0), velscale_kms=67.0, metal_step=1, age_step=1, epochs=5
-    ),
+    "small": MockSettings(wave_range=(4800.0, 5400.0), velscale_kms=100.0, age_step=3, epochs=20),
+    "medium": MockSettings(wave_range=(4750.0, 5560.0), velscale_kms=67.0, age_step=1, epochs=5),
 }
 
 
@@ -134,16 +128,10 @@ def make_mock(size: DemoSize) -> Mock:
     low, high = np.log(settings.wave_range)
     obs_pix = np.arange(low, high, dln)
     library = demo_templates(settings, obs_pix)
-    metals = library.metals[::-1][:: settings.metal_step][::-1]
-    ages = library.ages[::-1][:: settings.age_step][::-1]
-    chosen = np.ix_(
-        np.arange(library.ln_wave.size),
-        np.isin(library.metals, metals),
-        np.isin(library.ages, ages),
-        np.arange(library.alphas.size),
-    )
-    templates = library.templates[chosen]
-    templates /= np.median(templates)
+    youngest = (library.ages.size - 1) % settings.age_step
+    metals, ages = library.metals, library.ages[youngest :: settings.age_step]
+    templates = library.templates[:, :, youngest :: settings.age_step]
+    templates = templates / np.median(templates)
     # Templates of equal light: with equal mass, old stars are 100 times fainter than young ones
     # and Kaczmarz sweeps crawl (chi2 per voxel 21 instead of 1.3 after 20 epochs).
     light = np.median(templates, axis=0)

@@ -128,7 +128,7 @@ def test_recovery_panels():
     assert (right.get_xlabel(), right.get_ylabel()) == (f"True {metal}", f"Fitted {metal}")
     for axes, rms in ((left, "0.10"), (right, "0.05")):
         assert axes.get_xlim() == axes.get_ylim()
-        assert axes.get_title(loc="right") == f"area: mass; weighted rms {rms} dex; 30 of 30"
+        assert axes.get_title(loc="right") == f"area: weight; weighted rms {rms} dex; 30 of 30"
         areas = axes.collections[0].get_sizes()
         assert (np.diff(areas) > 0).all()  # as the weights do
 

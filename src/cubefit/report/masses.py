@@ -17,7 +17,7 @@ from cubefit.report.style import (
     limits,
     log_limits,
     new_figure,
-    only_decades,
+    plain_log_ticks,
     require_shape,
     tidy,
 )
@@ -143,8 +143,8 @@ def _draw_masses(
     _draw_points(axes, expected, fitted, floors=(window[0], window[0]))
     axes.set(xlim=window, ylim=window)
     axes.set_box_aspect(1.0)
-    only_decades(axes.xaxis)
-    only_decades(axes.yaxis)
+    plain_log_ticks(axes.xaxis)
+    plain_log_ticks(axes.yaxis)
     tidy(axes, x=expected_label, y="Fitted component mass [same unit]")
     add_legend(axes)
     both = (fitted > window[0]) & (expected > window[0])
@@ -176,7 +176,7 @@ def _draw_ratio(
     if wide:
         axes.set_xscale("log")
         axes.set_xlim(span)
-        only_decades(axes.xaxis)
+        plain_log_ticks(axes.xaxis)
     else:
         axes.set_xlim(limits(sort_by))
     axes.set_box_aspect(1.0)
@@ -207,7 +207,7 @@ def _draw_recovery(
     tidy(axes, x=f"True {quantity}", y=f"Fitted {quantity}")
     if known.any():
         rms = _rms(fitted[known] - true[known], weights[known])
-        _note(axes, f"area: mass; weighted rms {rms:.2f} dex; {known.sum()} of {known.size}")
+        _note(axes, f"area: weight; weighted rms {rms:.2f} dex; {known.sum()} of {known.size}")
 
 
 def _draw_points(

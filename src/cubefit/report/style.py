@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from cubefit.errors import InputError
 
@@ -148,11 +148,13 @@ def log_limits(values: ArrayLike, *, decades: float) -> tuple[float, float] | No
     return low / 1.6, high * 1.6
 
 
-def only_decades(axis: Axis) -> None:
-    """Leave minor ticks of a log axis without numbers where it spans over a decade."""
+def plain_log_ticks(axis: Axis) -> None:
+    """Label a log axis at 1, 2 and 5 of each decade, or at decades where it spans over two."""
     low, high = axis.get_view_interval()
-    if high > 10 * low:
-        axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_formatter(NullFormatter())
+    if high <= 100 * low:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
 def median(values: NDArray[np.floating]) -> float:
