@@ -16,7 +16,6 @@ from cubefit.demo import DemoReport, run_demo
 from cubefit.errors import CubeFitError
 
 EXIT_ERROR = 1
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     help="One global, non-negative fit of stellar populations to orbits over an IFU cube.",
@@ -70,6 +69,8 @@ def summarise(report: DemoReport) -> None:
     """Print what the demo found."""
     stats = report.fit.stats
     table = Table(title="CubeFit demo: recovered against true", show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
     rows = {
         "chi2 per voxel": f"{stats['chi2_per_voxel']:.3f} ({stats['n_voxels']:,} voxels)",
         "light error of the components": f"{100 * report.light_error:.1f} % of the total light",
@@ -96,6 +97,3 @@ def main() -> None:
     except CubeFitError as error:
         Console(stderr=True).print(f"[bold red]Error:[/] {error}", highlight=False)
         sys.exit(EXIT_ERROR)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("Interrupted: the same command goes on where it can.")
-        sys.exit(EXIT_INTERRUPTED)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from cubefit.errors import CubeFitError, InputError
 from cubefit.hdf5_manager import H5Manager
 from cubefit.hypercube_builder import build_hypercube
 from cubefit.inverse.objective import Objective
+from cubefit.io.npz import open_npz
 from cubefit.pipeline_runner import PipelineRunner
 from cubefit.progress import visible_log
 from cubefit.reconstruction import reconstruct_model_cube_single
@@ -36,7 +36,8 @@ from cubefit.store.results import read_model_cube
 
 __all__ = ["FitResult", "fit_arrays", "main", "reconstruct_model_cube_single"]
 
-logger = logging.getLogger(__name__)
+# Not __name__, which is __main__ under python -m.
+logger = logging.getLogger("cubefit.kz_fitSpec")
 
 Arrays = Mapping[str, NDArray[Any]]
 GRID_KEYS = ("tem_pix", "obs_pix", "vel_pix")
@@ -67,13 +68,8 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     InputError
         If it is no npz file, lacks an array, or holds one of unknown name.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} cannot be read as an npz file ({error}).") from error
-    except AttributeError as error:
-        raise InputError(f"{path} holds a single array: save all inputs with np.savez.") from error
+    with open_npz(path) as stored:
+        arrays = {key: stored[key] for key in stored.files}
     missing = [key for key in REQUIRED_KEYS if key not in arrays]
     unknown = sorted(set(arrays) - KNOWN_KEYS)
     if missing or unknown:

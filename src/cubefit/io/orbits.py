@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zipfile
-import zlib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -13,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from cubefit.errors import ConfigError, InputError
+from cubefit.io.npz import open_npz
 from cubefit.spectra.grids import SPEED_OF_LIGHT_KMS, require_uniform
 
 if TYPE_CHECKING:
@@ -25,12 +23,6 @@ BUNDLED_SIZES: Final = ("small", "medium")
 
 REQUIRED_KEYS: Final = ("losvd", "vel", "xpix", "ypix", "binnum", "w")
 PROPERTY_PREFIX: Final = "orb_"
-
-_NPZ_ERRORS: Final = (
-    *(OSError, EOFError, ValueError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error, struct.error),
-)
-"""What NumPy and zipfile raise on damaged files; the RuntimeError is of flags gone wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,24 +126,7 @@ def bundled_orbits(size: str) -> OrbitLibrary:
 
 
 def _load(path: Path) -> dict[str, NDArray[np.generic]]:
-    if not path.is_file():
-        raise InputError(f"{path} is no file: give the npz file of an orbit library.")
-    try:
-        # Our own stream, because NumPy leaves its own open when it stumbles over a damaged file.
-        with path.open("rb") as stream:
-            return _wanted_arrays(path, np.load(stream, allow_pickle=False))
-    except InputError:
-        raise
-    except _NPZ_ERRORS as error:
-        raise InputError(
-            f"{path} cannot be read as npz of plain arrays ({error}): save it anew with np.savez."
-        ) from error
-
-
-def _wanted_arrays(path: Path, stored: object) -> dict[str, NDArray[np.generic]]:
-    if not isinstance(stored, np.lib.npyio.NpzFile):
-        raise InputError(f"{path} holds one bare array: give an npz file (np.savez).")
-    with stored:
+    with open_npz(path) as stored:
         missing = [key for key in REQUIRED_KEYS if key not in stored]
         if missing:
             raise InputError(

@@ -1,0 +1,52 @@
+"""Opening npz files: whatever is wrong with one ends in a clear error."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.lib.npyio import NpzFile
+
+from cubefit.errors import InputError
+
+DAMAGE: Final = (
+    *(OSError, EOFError, ValueError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+)
+"""What NumPy and zipfile raise on damaged files; the RuntimeError is of flags gone wrong."""
+
+
+@contextmanager
+def open_npz(path: Path) -> Iterator[NpzFile]:
+    """Open an npz file of plain arrays; its arrays are read inside the context.
+
+    Raises
+    ------
+    InputError
+        If it is missing, no npz, damaged, or holds objects; also while its arrays are read.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is no file: give an npz file (np.savez).")
+    try:
+        # Our own stream, because NumPy leaves its own open when it stumbles over a damaged file.
+        with path.open("rb") as stream:
+            with _archive(np.load(stream, allow_pickle=False), path) as stored:
+                yield stored
+    except InputError:
+        raise
+    except DAMAGE as error:
+        raise InputError(
+            f"{path} cannot be read as npz of plain arrays ({error}): save it anew with np.savez."
+        ) from error
+
+
+def _archive(stored: object, path: Path) -> NpzFile:
+    if not isinstance(stored, NpzFile):
+        raise InputError(f"{path} holds one bare array: give an npz file (np.savez).")
+    return stored

@@ -1,0 +1,53 @@
+"""The command line: what it prints, and one sentence for an error."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from cubefit import __version__, cli
+from cubefit.errors import InputError
+
+
+def run_main(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["cubefit", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    return stop.value.code
+
+
+def test_demo_prints_a_summary(tmp_path):
+    result = CliRunner().invoke(cli.app, ["demo", "--out", str(tmp_path / "out"), "--quiet"])
+    assert result.exit_code == 0
+    for words in ("chi2 per voxel", "mass error", "mean age", "cube.h5", "spectra.png"):
+        assert words in "".join(result.output.split("│"))
+    assert (tmp_path / "out" / "masses.png").is_file()
+
+
+def test_version():
+    assert CliRunner().invoke(cli.app, ["--version"]).output == f"cubefit {__version__}\n"
+
+
+def test_unknown_size_is_refused_with_the_choices():
+    result = CliRunner().invoke(cli.app, ["demo", "--size", "huge"])
+    assert result.exit_code == 2
+    assert "small" in result.output
+
+
+def test_error_is_one_sentence_without_traceback(monkeypatch, capsys):
+    def refuse(*_args, **_options):
+        raise InputError("losvd is negative: clip it.")
+
+    monkeypatch.setattr(cli, "run_demo", refuse)
+    assert run_main(monkeypatch, "demo") == cli.EXIT_ERROR
+    assert capsys.readouterr().err == "Error: losvd is negative: clip it.\n"
+
+
+def test_interrupt_has_its_own_exit_code(monkeypatch):
+    def interrupt(*_args, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "run_demo", interrupt)
+    assert run_main(monkeypatch, "demo") == 130

@@ -1,0 +1,88 @@
+"""The demo: the main job on a real orbit library and real SSP spectra."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+
+from cubefit.demo import SIZES, make_mock, mean_age_gyr, mean_rms, run_demo, total_error
+from cubefit.errors import ConfigError
+from cubefit.inverse.means import component_masses
+from cubefit.pipeline_runner import PipelineRunner
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    return run_demo(tmp_path_factory.mktemp("demo"), verbose=False)
+
+
+def test_mock_carries_the_library_s_masses():
+    mock = make_mock("small")
+    assert component_masses(mock.mass_true) == pytest.approx(mock.orbits.weights)
+    assert mock.mass_true.min() >= 0
+
+
+def test_mock_has_the_stated_noise():
+    mock = make_mock("small")
+    ratio = np.median(mock.arrays["datacube"], axis=1) / mock.arrays["noise"][:, 0]
+    assert ratio == pytest.approx(SIZES["small"].signal_to_noise, rel=0.02)
+
+
+def test_unknown_size_is_refused():
+    with pytest.raises(ConfigError, match="'small', 'medium'"):
+        make_mock("huge")
+
+
+def test_fit_explains_the_spectra(report):
+    assert 0.9 < report.fit.stats["chi2_per_voxel"] < 2.0
+
+
+def test_light_of_the_components_is_recovered(report):
+    assert report.light_error < 0.3
+    assert report.metal_rms < 0.3
+    fitted, true = report.ages_by_light
+    assert fitted == pytest.approx(true, rel=0.5)
+
+
+def test_pictures_are_written(report):
+    names = {path.name for path in report.fit.pictures}
+    assert names == {"prefit.png", "spectra.png", "masses.png", "populations.png"}
+    assert all(path.stat().st_size > 10_000 for path in report.fit.pictures)
+
+
+def test_file_holds_every_product(report):
+    with h5py.File(report.fit.h5_path, "r") as file:
+        assert file["HyperCube/_done"][()].all()
+        assert np.array_equal(file["X_global"][()], report.fit.x)
+        assert np.array_equal(file["ModelCube"][()], report.fit.model)
+
+
+def test_five_epochs_beat_one_which_beats_the_seed_which_beats_nothing(report):
+    runner = PipelineRunner(report.fit.h5_path)
+
+    def chi2(epochs):
+        _, stats = runner.solve_all(epochs=epochs, warm_start="jacobi", verbose=False)
+        return stats["chi2"]
+
+    with h5py.File(report.fit.h5_path, "r") as file:
+        nothing = float(((file["DataCube"][()] / file["Noise"][()]) ** 2).sum())
+    assert chi2(5) < chi2(1) < 0.1 * nothing
+
+
+def test_running_it_again_goes_through_and_gives_the_same(report):
+    again = run_demo(report.fit.h5_path.parent, verbose=False)
+    assert np.array_equal(again.fit.x, report.fit.x)
+
+
+def test_total_error_counts_misplaced_mass_per_component():
+    true = np.array([[1.0, 1.0], [2.0, 0.0]])
+    assert total_error(true[:, ::-1], true) == 0.0
+    assert total_error(true[::-1] + 0.5, true) == pytest.approx(0.5)
+
+
+def test_means_ignore_empty_components():
+    found = np.array([[1.0, 0.0], [0.0, 0.0]])
+    true = np.array([[0.0, 1.0], [1.0, 0.0]])
+    assert mean_rms(found, true, np.array([0.0, 2.0])) == pytest.approx(2.0)
+    assert mean_age_gyr(true, np.array([0.0, 1.0])) == pytest.approx(10**0.5)
