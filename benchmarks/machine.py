@@ -25,13 +25,26 @@ def seconds(action: Callable[[], object], repeats: int = REPEATS) -> float:
     return median(times)
 
 
-def sgemm_flops_per_s(size: int = 4096) -> float:
-    """Return the rate of a square float32 matrix product on all usable cores."""
+def fraction_of_sgemm(
+    action: Callable[[], object], flops: float, *, size: int = 4096, repeats: int = 7
+) -> float:
+    """Return the rate of ``action`` over that of a square float32 product on all usable cores.
+
+    Both are timed in turns, so that a machine that slows down slows both; medians are compared.
+    """
     rng = np.random.default_rng(0)
     a = rng.random((size, size), dtype=np.float32)
     b = rng.random((size, size), dtype=np.float32)
     out = np.empty_like(a)
-    return 2.0 * size**3 / seconds(lambda: np.matmul(a, b, out=out))
+    times: list[tuple[float, float]] = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        np.matmul(a, b, out=out)
+        middle = time.perf_counter()
+        action()
+        times.append((middle - start, time.perf_counter() - middle))
+    yardstick, found = np.median(times[1:], axis=0)
+    return float((flops / found) / (2.0 * size**3 / yardstick))
 
 
 def sequential_write_bytes_per_s(folder: Path, n_bytes: int, block: int = 64 * 2**20) -> float:

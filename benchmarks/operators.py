@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.cases import NGC4365, medium_operator, medium_sizes, random_operator
-from benchmarks.machine import peak_memory_gb, seconds, sgemm_flops_per_s
+from benchmarks.machine import fraction_of_sgemm, peak_memory_gb, seconds
 
 
 class RandomNGC4365:
@@ -20,18 +20,18 @@ class RandomNGC4365:
         self.residual = rng.standard_normal((NGC4365.S, NGC4365.L))
 
     def track_fraction_of_sgemm(self) -> float:
-        pair = seconds(
-            lambda: (self.operator.matvec(self.x), self.operator.rmatvec(self.residual)), repeats=3
-        )
-        return 2.0 * NGC4365.flops / pair / sgemm_flops_per_s()
+        return fraction_of_sgemm(self.pair, 2.0 * NGC4365.flops)
+
+    def pair(self) -> None:
+        """Run ``A x`` and ``A^T r`` once."""
+        self.operator.matvec(self.x)
+        self.operator.rmatvec(self.residual)
 
     def track_seconds_of_pair(self) -> float:
-        return seconds(
-            lambda: (self.operator.matvec(self.x), self.operator.rmatvec(self.residual)), repeats=3
-        )
+        return seconds(self.pair)
 
     def track_peak_memory_gb(self) -> float:
-        self.operator.rmatvec(self.operator.matvec(self.x))
+        self.pair()
         return peak_memory_gb()
 
 
@@ -43,5 +43,5 @@ class MediumOrbitLibrary:
         self.x = np.random.default_rng(1).random(self.operator.shape[1:3])
 
     def track_fraction_of_sgemm(self) -> float:
-        elapsed = seconds(lambda: self.operator.matvec(self.x), repeats=15)
-        return medium_sizes().flops / elapsed / sgemm_flops_per_s()
+        flops = medium_sizes().flops
+        return fraction_of_sgemm(lambda: self.operator.matvec(self.x), flops, repeats=25)
