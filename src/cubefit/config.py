@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal, get_args
+
+import numpy as np
 
 from cubefit.errors import ConfigError
 
@@ -20,10 +22,36 @@ def require_choice(name: str, value: object, choices: object) -> None:
         raise ConfigError(f"{name}={value!r}: choose one of {', '.join(map(repr, allowed))}.")
 
 
+def require_whole(name: str, value: object, least: int) -> None:
+    """Raise ConfigError unless ``value`` is an int (no bool) of at least ``least``."""
+    if type(value) is not int or value < least:
+        raise ConfigError(f"{name}={value!r}: must be an int of at least {least}.")
+
+
 def require_positive(name: str, value: int | None) -> None:
-    """Raise ConfigError unless ``value`` is a whole number of at least 1, or None."""
-    if value is not None and (not isinstance(value, int) or value < 1):
-        raise ConfigError(f"{name}={value!r}: must be a whole number of at least 1.")
+    """Raise ConfigError unless ``value`` is an int of at least 1, or None."""
+    if value is not None:
+        require_whole(name, value, 1)
+
+
+def require_flag(name: str, value: object) -> None:
+    """Raise ConfigError unless ``value`` is True or False."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name}={value!r}: give True or False.")
+
+
+def require_real(name: str, value: object) -> None:
+    """Raise ConfigError unless ``value`` is a real number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(f"{name}={value!r}: give a number.")
+
+
+def unwrap_numpy(settings: BuildConfig | SolverCfg) -> None:
+    """Replace NumPy scalars by the Python numbers that they hold, while settings are made."""
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if isinstance(value, np.generic):
+            object.__setattr__(settings, field.name, value.item())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +71,10 @@ class BuildConfig:
 
     def __post_init__(self) -> None:
         """Check every setting."""
-        for name in ("S_chunk", "C_chunk", "P_chunk", "n_workers"):
-            require_positive(name, getattr(self, name))
+        unwrap_numpy(self)
+        for name in ("S_chunk", "C_chunk", "P_chunk"):
+            require_whole(name, getattr(self, name), 1)
+        require_positive("n_workers", self.n_workers)
         require_choice("normalization", self.normalization, Normalization)
 
 
@@ -80,9 +110,18 @@ class SolverCfg:
 
     def __post_init__(self) -> None:
         """Check every setting."""
+        unwrap_numpy(self)
         for name in ("epochs", "pixels_per_aperture", "ratio_batch"):
-            require_positive(name, getattr(self, name))
+            require_whole(name, getattr(self, name), 1)
+        require_whole("seed", self.seed, 0)
+        for name in ("lr", "ratio_prob", "ratio_min_weight"):
+            require_real(name, getattr(self, name))
         require_choice("row_order", self.row_order, RowOrder)
+        require_flag("project_nonneg", self.project_nonneg)
+        if self.ratio_use is not None:
+            require_flag("ratio_use", self.ratio_use)
+        if self.ratio_eta is not None:
+            require_real("ratio_eta", self.ratio_eta)
         if not 0 < self.lr < 2:
             raise ConfigError(f"lr={self.lr}: must lie between 0 and 2, both excluded.")
         if self.ratio_eta is not None and not 0 < self.ratio_eta < 2:
@@ -94,9 +133,5 @@ class SolverCfg:
                 f"ratio_min_weight={self.ratio_min_weight}: relative to the largest weight, "
                 "give 0 to below 1."
             )
-        if self.seed < 0:
-            raise ConfigError(f"seed={self.seed}: must not be negative.")
-        if self.ratio_anchor != "auto" and (
-            not isinstance(self.ratio_anchor, int) or self.ratio_anchor < 0
-        ):
-            raise ConfigError(f"ratio_anchor={self.ratio_anchor!r}: give 'auto' or a component.")
+        if self.ratio_anchor != "auto":
+            require_whole("ratio_anchor ('auto' or a component)", self.ratio_anchor, 0)

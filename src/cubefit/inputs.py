@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from numbers import Integral
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cubefit.errors import GridError, InputError
+from cubefit.errors import InputError
 from cubefit.inverse.objective import Objective
 from cubefit.spectra.grids import (
     Coverage,
-    coverage,
-    edges_of,
+    require_cover,
     require_ln_wave,
-    require_uniform,
+    require_velocities,
 )
 from cubefit.spectra.losvd import lit_velocity_range
 
 CubeOrder = Literal["SL", "LS"]
+
+FLOAT32_ROOM: Final = (1e-30, 1e30)
+"""Largest magnitudes whose faint parts and sums float32, the type of the models, still holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +82,13 @@ def numeric(name: str, values: ArrayLike) -> NDArray[np.floating]:
     Raises
     ------
     InputError
-        If the values are no numbers, ragged, or complex.
+        If the values are no numbers, ragged, or complex, or some of them are masked.
     """
+    if np.ma.is_masked(values):
+        raise InputError(
+            f"{name} has masked elements, whose values are anything: pass {name}.filled(...), and "
+            "what to leave out as mask= or voxel_mask= (True = use)."
+        )
     try:
         array = np.asarray(values)
     except ValueError as error:
@@ -93,6 +101,22 @@ def numeric(name: str, values: ArrayLike) -> NDArray[np.floating]:
     if array.dtype.kind not in "fiub":
         raise InputError(f"{name} has dtype {array.dtype}: give real numbers.")
     return array
+
+
+def require_room(name: str, largest: float) -> None:
+    """Raise InputError unless a largest magnitude lies well inside the range of float32."""
+    if not FLOAT32_ROOM[0] <= largest <= FLOAT32_ROOM[1]:
+        raise InputError(
+            f"{name} reach {largest:.3g} at most, which leaves float32 (the type of the models) "
+            "no room: rescale losvd or templates to order one."
+        )
+
+
+def whole_pixels(safety_pad_px: object) -> int:
+    """Return the pad as an int, or refuse it."""
+    if not isinstance(safety_pad_px, Integral) or safety_pad_px < 0:
+        raise InputError(f"safety_pad_px={safety_pad_px!r}: give a whole number, 0 or more.")
+    return int(safety_pad_px)
 
 
 def boolean(name: str, values: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -111,8 +135,8 @@ def boolean(name: str, values: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.
 def losvd_histograms(values: ArrayLike, n_velocities: int) -> NDArray[np.float32]:
     """Return the LOSVDs as float32 (S, V, C), or refuse them."""
     array = numeric("losvd", values)
-    if array.ndim != 3:
-        raise InputError(f"losvd has shape {array.shape}: give (S, V, C).")
+    if array.ndim != 3 or not array.size:
+        raise InputError(f"losvd has shape {array.shape}: give (S, V, C), none of them zero.")
     if array.shape[1] != n_velocities:
         axis = [i for i, n in enumerate(array.shape) if n == n_velocities]
         found = (
@@ -131,8 +155,8 @@ def losvd_histograms(values: ArrayLike, n_velocities: int) -> NDArray[np.float32
             f"losvd is negative, first at (s, v, c) = {where} ({array[where]:.3g}): a histogram of "
             "light cannot be; clip it on purpose if it is noise."
         )
-    if not array.any():
-        raise InputError("losvd holds no light at all: every histogram is zero.")
+    if array.any():
+        require_room("losvd values", float(array.max()))
     return np.ascontiguousarray(array, np.float32)
 
 
@@ -153,7 +177,8 @@ def oriented(
     for candidate in ("SL", "LS") if order is None else (order,):
         if array.shape == expected[candidate]:
             return array if candidate == "SL" else array.T
-    wanted = " or ".join(str(expected[o]) for o in (("SL", "LS") if order is None else (order,)))
+    shapes = expected.values() if order is None else (expected[order],)
+    wanted = " or ".join(dict.fromkeys(map(str, shapes)))
     raise InputError(
         f"{name} has shape {array.shape}: with {S} spaxels in losvd and {L} pixels in /ObsPix it "
         f"must be {wanted}."
@@ -163,7 +188,7 @@ def oriented(
 def flat_templates(values: ArrayLike, n_pixels: int) -> tuple[NDArray[np.float32], tuple[int, ...]]:
     """Return templates (T, n1, n2, ...) as (P, T) and the sizes (n1, n2, ...)."""
     array = numeric("templates", values)
-    if array.ndim < 2 or array.shape[0] != n_pixels:
+    if array.ndim < 2 or array.shape[0] != n_pixels or not array.size:
         raise InputError(
             f"templates has shape {array.shape}: give (T, nZ, nAge, nAlpha) with T = {n_pixels}, "
             "the length of /TemPix, first."
@@ -175,11 +200,13 @@ def flat_templates(values: ArrayLike, n_pixels: int) -> tuple[NDArray[np.float32
             f"templates {np.flatnonzero(bad)[:5].tolist()} hold NaN or infinite values: cut the "
             "wavelength range or drop them."
         )
-    empty = ~flat.any(axis=1)
-    if empty.any():
+    largest = np.maximum(flat.max(axis=1), -flat.min(axis=1).astype(np.float64))
+    if not largest.all():
         raise InputError(
-            f"templates {np.flatnonzero(empty)[:5].tolist()} are zero everywhere: drop them."
+            f"templates {np.flatnonzero(largest == 0)[:5].tolist()} are zero everywhere: drop them."
         )
+    require_room("templates", float(largest.max()))
+    require_room("values of the faintest template", float(largest.min()))
     return np.ascontiguousarray(flat, np.float32), array.shape[1:]
 
 
@@ -189,14 +216,19 @@ def axis_values(
     """Return the physical values of the template axes, one list per axis, or refuse them."""
     if axes is None:
         return {}
+    if not isinstance(axes, Mapping):
+        raise InputError(f"template_axes is a {type(axes).__name__}: give a dict, name to values.")
     values = {name: numeric(f"template_axes[{name!r}]", v) for name, v in axes.items()}
+    for name, v in values.items():
+        if v.ndim != 1 or not np.isfinite(v).all():
+            raise InputError(f"template_axes[{name!r}] must be a vector of finite numbers.")
     sizes = tuple(v.size for v in values.values())
     if sizes != shape:
         raise InputError(
             f"template_axes have lengths {dict(zip(axes, sizes, strict=True))}, but templates have "
             f"axes {shape} behind the wavelength: name every axis, in their order."
         )
-    return {name: [float(a) for a in v.ravel()] for name, v in values.items()}
+    return {name: [float(a) for a in v] for name, v in values.items()}
 
 
 def pixel_maps(
@@ -208,8 +240,8 @@ def pixel_maps(
     shapes = {k: a.shape for k, a in arrays.items()}
     if any(a.ndim != 1 for a in arrays.values()) or len(set(shapes.values())) > 1:
         raise InputError(f"xpix, ypix and binnum must be vectors of one length: they are {shapes}.")
-    for name in set(arrays) - {"binnum"}:
-        if not np.isfinite(arrays[name]).all():
+    for name in ("xpix", "ypix"):
+        if name in arrays and not np.isfinite(arrays[name]).all():
             raise InputError(f"{name} holds NaN or infinite values: give finite coordinates.")
     bins = arrays.get("binnum")
     if bins is not None:
@@ -225,19 +257,6 @@ def pixel_maps(
         None if xpix is None else arrays["xpix"].astype(np.float64),
         None if ypix is None else arrays["ypix"].astype(np.float64),
         None if bins is None else bins.astype(np.int32),
-    )
-
-
-def require_cover(found: Coverage, grids: Grids) -> None:
-    """Raise GridError unless the templates cover the data plus the LOSVD's support."""
-    if found.safe:
-        return
-    need_blue = edges_of(grids.obs_pix)[0] - found.blue_support_px * found.dln
-    need_red = edges_of(grids.obs_pix)[-1] + found.red_support_px * found.dln
-    raise GridError(
-        f"Templates cover {np.exp(grids.tem_pix[0]):.1f}-{np.exp(grids.tem_pix[-1]):.1f} A, but "
-        f"/ObsPix plus the LOSVD's support needs {np.exp(need_blue):.1f}-{np.exp(need_red):.1f} A. "
-        "Give wider templates, trim the data, or drop empty velocity bins."
     )
 
 
@@ -282,12 +301,11 @@ def check_inputs(
     InputError, GridError
         Whatever does not fit: a sentence that says what, where and the mend.
     """
-    if safety_pad_px < 0:
-        raise InputError(f"safety_pad_px={safety_pad_px}: must not be negative.")
+    pad = whole_pixels(safety_pad_px)
     grids = Grids(
-        tem_pix=require_ln_wave(tem_pix, "tem_pix (/TemPix)"),
-        obs_pix=require_ln_wave(obs_pix, "obs_pix (/ObsPix)"),
-        vel_pix=require_uniform(vel_pix, "The velocity grid (/VelPix)", "km/s"),
+        tem_pix=require_ln_wave(numeric("tem_pix", tem_pix), "tem_pix (/TemPix)"),
+        obs_pix=require_ln_wave(numeric("obs_pix", obs_pix), "obs_pix (/ObsPix)"),
+        vel_pix=require_velocities(numeric("vel_pix", vel_pix), "The velocity grid (/VelPix)"),
     )
     histograms = losvd_histograms(losvd, grids.vel_pix.size)
     S, L = histograms.shape[0], grids.obs_pix.size
@@ -306,8 +324,9 @@ def check_inputs(
     pixels = None if mask is None else boolean("mask", mask, (L,))
     Objective.of(cube, noise=sigma, mask=pixels, voxel_mask=voxels)
     x_coordinates, y_coordinates, bins = pixel_maps(xpix, ypix, binnum, S)
-    found = coverage(grids.tem_pix, grids.obs_pix, lit_velocity_range(histograms, grids.vel_pix))
-    require_cover(found, grids)
+    lit = lit_velocity_range(histograms, grids.vel_pix)
+    found = require_cover(grids.tem_pix, grids.obs_pix, lit)
+    require_room("models (losvd * templates)", float(histograms.max()) * float(np.abs(flat).max()))
     return CubeInputs(
         grids=grids,
         losvd=histograms,
@@ -321,6 +340,6 @@ def check_inputs(
         xpix=x_coordinates,
         ypix=y_coordinates,
         binnum=bins,
-        safety_pad_px=safety_pad_px,
+        safety_pad_px=pad,
         coverage=found,
     )

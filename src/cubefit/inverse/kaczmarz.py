@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
 from cubefit.config import SolverCfg
+from cubefit.errors import InputError
 from cubefit.inverse.objective import Float, Objective
-from cubefit.inverse.operators import Operator, SpaxelRows
+from cubefit.inverse.operators import Operator, SpaxelRows, require_shape
 from cubefit.inverse.ratio import RatioRows
 
 
@@ -105,9 +106,18 @@ def sweeps(
     ------
     KaczmarzState
         After each spaxel.
+
+    Raises
+    ------
+    InputError
+        If ``state.x`` or the data do not fit the operator, or ``state.x`` is not finite.
     """
-    S, C, P, _ = operator.shape
-    x = np.array(state.x, np.float64).reshape(C, P)
+    S, C, P, L = operator.shape
+    require_shape("x", state.x, (C, P))
+    require_shape("The data cube", objective.data, (S, L))
+    if not np.isfinite(state.x).all():
+        raise InputError("x holds NaN or infinite values: start the sweep from a finite x.")
+    x = np.array(state.x, np.float64)
     used = objective.used
     start = state.position
     for epoch in range(state.epoch, config.epochs):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from cubefit.errors import InputError
-from cubefit.inverse.operators import Float
+from cubefit.inverse.operators import Float, require_shape
 from cubefit.inverse.scaling import LOSVD_FLOOR, order_one
 
 
@@ -53,12 +53,14 @@ class FactoredRows:
         """
         K = self.shifted.shape[0]
         triangle = np.asarray(np.linalg.qr(self.losvd.T.astype(np.float64), mode="r"))
-        compact = np.matmul(triangle.astype(self.shifted.dtype), self.shifted).reshape(K, -1)
-        return np.asarray(compact @ compact.T, np.float64) * self.scale**2
+        scaled, scale = order_one(triangle, self.shifted.dtype)
+        compact = np.matmul(scaled, self.shifted).reshape(K, -1)
+        return np.asarray(compact @ compact.T, np.float64) * (scale * self.scale) ** 2
 
     def dense(self) -> NDArray[np.floating]:
-        """Return ``A_s``, shape (K, C, P)."""
-        return np.asarray(np.matmul(self.losvd.T, self.shifted) * self.scale)
+        """Return ``A_s``, shape (K, C, P), in float64: physical units may not fit float32."""
+        models = np.matmul(self.losvd.T, self.shifted)
+        return np.asarray(np.multiply(models, self.scale, dtype=np.float64))
 
 
 class MatrixFreeOperator:
@@ -111,7 +113,8 @@ class MatrixFreeOperator:
         """Return ``A x`` as two chains of matrix products."""
         S, C, P, L = self.shape
         V = self._shifted.shape[1]
-        weights, scale = order_one(x.reshape(C, P), self.dtype)
+        require_shape("x", x, (C, P))
+        weights, scale = order_one(x, self.dtype)
         per_bin = np.empty((V, C, L), self.dtype)
         for v in range(V):
             np.matmul(weights, self._shifted[:, v].T, out=per_bin[v])
@@ -122,6 +125,7 @@ class MatrixFreeOperator:
         """Return ``A^T r`` as two chains of matrix products."""
         S, C, P, L = self.shape
         V = self._shifted.shape[1]
+        require_shape("The residual", residual, (S, L))
         scaled, scale = order_one(residual, self.dtype)
         per_bin = (self._losvd.reshape(S, V * C).T @ scaled).reshape(V, C, L)
         result = np.zeros((C, P))
@@ -151,4 +155,4 @@ class MatrixFreeOperator:
         for p in range(P):
             template = np.ascontiguousarray(self._shifted[:, :, p])
             squares[:, p] = orbit @ (template.T @ template).ravel().astype(np.float64)
-        return np.asarray(np.sqrt(squares)) * self._scale
+        return np.asarray(np.sqrt(np.maximum(squares, 0.0))) * self._scale

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from cubefit.errors import InputError
 
 Float = NDArray[np.float64]
+
+SMALLEST_NOISE: Final = float(np.finfo(np.float64).tiny)
+"""The inverse of a smaller number overflows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +55,17 @@ class Objective:
         Raises
         ------
         InputError
-            If nothing is left, or a voxel in use has no finite value or positive noise.
+            If shapes or types do not fit, nothing is left, or a voxel in use has no finite value
+            or positive noise.
         """
+        if data.ndim != 2:
+            raise InputError(f"/DataCube has shape {data.shape}: give (S, L).")
+        require_fitting("mask", mask, data.shape[1:], boolean=True)
+        require_fitting("voxel_mask", voxel_mask, data.shape, boolean=True)
+        if noise is not None and noise.ndim == 1:
+            require_fitting("noise", noise, data.shape[1:])
+        else:
+            require_fitting("noise", noise, data.shape)
         used = np.ones(data.shape, bool)
         if mask is not None:
             used &= mask
@@ -70,11 +83,11 @@ class Objective:
                 used,
                 "/Noise",
                 "is not a positive number",
-                lambda n: np.isfinite(n) & (n > 0),
+                lambda n: np.isfinite(n) & (n >= SMALLEST_NOISE),
             )
             inverse_noise = np.divide(1.0, spread, out=np.zeros(data.shape), where=used)
         return cls(
-            data=np.where(used, data, 0.0),
+            data=np.where(used, data, 0.0).astype(np.float64),
             inverse_noise=inverse_noise,
             has_noise=noise is not None,
         )
@@ -95,8 +108,21 @@ class Objective:
 
     def chi2_per_spaxel(self, model: Float) -> Float:
         """Return the share of chi2 of each spaxel, shape (S,)."""
+        require_fitting("The model", model, self.data.shape)
         scaled = (model - self.data) * self.inverse_noise
         return np.asarray(np.einsum("sl,sl->s", scaled, scaled))
+
+
+def require_fitting(
+    name: str, array: NDArray[Any] | None, shape: tuple[int, ...], *, boolean: bool = False
+) -> None:
+    """Raise InputError unless an array, where given, has the shape and type that it needs."""
+    if array is None:
+        return
+    if array.shape != shape:
+        raise InputError(f"{name} has shape {array.shape}, the data need {shape}.")
+    if boolean and array.dtype != bool:
+        raise InputError(f"{name} has dtype {array.dtype}: give booleans, True = use.")
 
 
 def require_values(

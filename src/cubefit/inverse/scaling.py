@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -14,10 +15,19 @@ OPERAND_FLOOR: Final = 1e-16
 """Likewise for x and residuals; products with LOSVDs then stay above the subnormals (1e-38)."""
 
 
+def power_of_two(values: NDArray[np.floating]) -> float:
+    """Return the largest power of two up to the largest magnitude; one where all is zero.
+
+    To divide by it is exact, in any dtype.
+    """
+    largest = max(float(values.max(initial=0)), -float(values.min(initial=0)))
+    return math.ldexp(1.0, math.frexp(largest)[1] - 1) if largest else 1.0
+
+
 def order_one(
     values: NDArray[np.floating], dtype: DTypeLike, floor: float = OPERAND_FLOOR
 ) -> tuple[NDArray[np.floating], float]:
-    """Return ``values`` scaled to a largest magnitude of one, tiny ones zero, and the scale.
+    """Return ``values`` scaled to a largest magnitude of 1 to 2, tiny ones zero, and the scale.
 
     Parameters
     ----------
@@ -26,16 +36,16 @@ def order_one(
     dtype : dtype
         Of the result.
     floor : float
-        Magnitudes below this share of the largest become zero.
+        Scaled magnitudes below it become zero.
 
     Returns
     -------
     scaled : ndarray
         Same shape, C order; ``values`` is ``scaled * scale``.
     scale : float
-        Positive; one where ``values`` is all zero.
+        A power of two; one where ``values`` is all zero.
     """
-    scale = float(max(values.max(initial=0.0), -values.min(initial=0.0))) or 1.0
+    scale = power_of_two(values)
     scaled = np.empty(values.shape, dtype)
     np.divide(values, values.dtype.type(scale), out=scaled, casting="same_kind")
     scaled[np.abs(scaled) < floor] = 0.0

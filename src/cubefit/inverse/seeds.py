@@ -5,13 +5,33 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cubefit.inverse.objective import Float, Objective
 from cubefit.inverse.operators import Operator
 
+LIT: Final = 1e-8
+"""Components below this share of the largest energy in the sample show it a PSF tail at most."""
 SEEN: Final = 1e-3
-"""A column is seen when its energy in the sample is this share of the median; fainter ones would
-get mass in inverse proportion to their light."""
+"""A component is seen when its energy in the sample is this share of the lit ones' median;
+fainter ones would get mass in inverse proportion to their light."""
+
+
+def seen_components(energy: Float) -> NDArray[np.bool_]:
+    """Return which components a sample of rows has seen, shape (C,).
+
+    Parameters
+    ----------
+    energy : ndarray, shape (C, P)
+        Sum of squares of each column over the sample. Each template counts relative to its own
+        brightest column, so that faint (old) templates do not pass for unseen.
+    """
+    brightest = energy.max(axis=0)
+    share = np.divide(energy, brightest, out=np.zeros(energy.shape), where=brightest > 0)
+    light = share.mean(axis=1)
+    lit = light > LIT * light.max()
+    typical = float(np.median(light[lit])) if lit.any() else 0.0
+    return np.asarray(light > SEEN * typical)
 
 
 def scale_to_data(operator: Operator, objective: Objective, x: Float) -> Float:
@@ -37,7 +57,7 @@ def jacobi_seed(
 
     Every column alone explains the data best with ``b / d`` (``b = A^T y``, ``d = sum A^2`` over
     the sample), which together overshoot by orders of magnitude: the seed is scaled to the data
-    by one exact pass over all spaxels. Columns that the sample did not see get no mass.
+    by one exact pass over all spaxels. Components that the sample hardly saw get no mass.
 
     Parameters
     ----------
@@ -68,7 +88,6 @@ def jacobi_seed(
             weighted = row.astype(np.float64) * w
             energy += weighted**2
             overlap += weighted * y
-    lit_energy = energy[energy > 0]
-    seen = energy > SEEN * (np.median(lit_energy) if lit_energy.size else 0.0)
+    seen = seen_components(energy)[:, None] & (energy > 0)
     x = np.divide(overlap, energy, out=np.zeros((C, P)), where=seen)
     return scale_to_data(operator, objective, np.maximum(x, 0.0))

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubefit.config import Normalization
+from cubefit.errors import InputError
 from cubefit.spectra.grids import edges_of
 
 
@@ -35,7 +36,15 @@ def normalized_losvd(
 def lit_velocity_range(
     losvd: NDArray[np.floating], vel_pix: NDArray[np.float64]
 ) -> tuple[float, float]:
-    """Return the outer edges in km/s of the velocity bins that hold light in any (s, c)."""
+    """Return the outer edges in km/s of the velocity bins that hold light in any (s, c).
+
+    Raises
+    ------
+    InputError
+        If no bin does.
+    """
     lit = np.flatnonzero(losvd.any(axis=(0, 2)))
+    if not lit.size:
+        raise InputError("losvd holds no light at all: every histogram is zero.")
     edges = edges_of(vel_pix)
     return float(edges[lit[0]]), float(edges[lit[-1] + 1])

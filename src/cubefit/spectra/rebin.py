@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import BSpline, make_interp_spline
+from scipy.sparse import csr_array, diags_array, eye_array, kron
+from scipy.sparse.linalg import splu
 
 from cubefit.errors import GridError
-from cubefit.spectra.grids import edges_of
+from cubefit.spectra.grids import edges_of, require_cover
 
 
 def overlap_matrix(
@@ -51,7 +53,7 @@ def overlap_matrix(
     return np.asarray(np.clip(right - left, 0.0, None) / np.diff(target_edges))
 
 
-def template_spline(ln_wave: NDArray[np.float64], templates: NDArray[np.float64]) -> BSpline:
+def template_spline(ln_wave: NDArray[np.float64], templates: NDArray[np.floating]) -> BSpline:
     """Return the cubic spline (not-a-knot) through template samples, one per population.
 
     Parameters
@@ -70,10 +72,13 @@ def template_spline(ln_wave: NDArray[np.float64], templates: NDArray[np.float64]
     return make_interp_spline(ln_wave, np.asarray(templates, np.float64).T, k=degree)
 
 
-def average_over_pixels(
-    integral: BSpline, edges: NDArray[np.float64], shift: float
-) -> NDArray[np.float64]:
-    """Return the average of a shifted spline over each pixel, exactly.
+def averaging_operator(
+    integral: BSpline,
+    edges: NDArray[np.float64],
+    shifts: NDArray[np.float64],
+    weights: NDArray[np.float64],
+) -> csr_array:
+    """Return the operator that averages a shifted spline over each pixel, exactly.
 
     Parameters
     ----------
@@ -81,14 +86,18 @@ def average_over_pixels(
         Antiderivative of the spline, see `template_spline`.
     edges : ndarray, shape (L + 1,)
         Pixel edges in ln(wavelength).
-    shift : float
-        Shift of the spectrum to the red, in ln(wavelength).
+    shifts, weights : ndarray, shape (N,)
+        Shifts of the spectrum to the red, in ln(wavelength), and the weights of their average.
 
     Returns
     -------
-    ndarray, shape (L, P)
+    csr_array, shape (L, n)
+        ``matrix @ integral.c[:n]`` are the averages, shape (L, P).
     """
-    return np.asarray(np.diff(integral(edges - shift), axis=0) / np.diff(edges)[:, None])
+    points = (edges - shifts[:, None]).ravel()
+    basis = BSpline.design_matrix(points, integral.t, integral.k, extrapolate=True)
+    mean = kron(csr_array(weights[None, :]), eye_array(edges.size), format="csr") @ basis
+    return csr_array(diags_array(1.0 / np.diff(edges)) @ (mean[1:] - mean[:-1]))
 
 
 def spline_rebin_matrix(
@@ -110,6 +119,24 @@ def spline_rebin_matrix(
     -------
     ndarray, shape (T, L)
         Each column sums to one, so a flat template stays flat.
+
+    Raises
+    ------
+    GridError
+        If the templates do not cover the observed range.
     """
-    cardinal = template_spline(template_ln_wave, np.eye(template_ln_wave.size))
-    return average_over_pixels(cardinal.antiderivative(), edges_of(observed_ln_wave), 0.0).T
+    require_cover(template_ln_wave, observed_ln_wave)
+    spline = template_spline(template_ln_wave, np.zeros((1, template_ln_wave.size)))
+    knots, order = spline.t, spline.k + 1
+    averages = averaging_operator(
+        spline.antiderivative(), edges_of(observed_ln_wave), np.zeros(1), np.ones(1)
+    ).toarray()
+    # The antiderivative's coefficients are running sums of the spline's, times these lengths.
+    lengths = (knots[order:] - knots[:-order]) / order
+    of_coefficients = np.cumsum(averages[:, :0:-1], axis=1)[:, ::-1] * lengths
+    collocation = BSpline.design_matrix(template_ln_wave, knots, spline.k)
+    return np.asarray(
+        splu(collocation.T.tocsc(), permc_spec="NATURAL").solve(
+            np.ascontiguousarray(of_coefficients.T)
+        )
+    )

@@ -11,17 +11,26 @@ import math
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from cubefit.spectra.grids import edges_of, ln_shift, step_of
-from cubefit.spectra.rebin import average_over_pixels, template_spline
+from cubefit.spectra.grids import edges_of, ln_shift, require_cover, step_of
+from cubefit.spectra.rebin import averaging_operator, template_spline
 
 
-def quadrature_nodes(bin_width: float, pixel_width: float) -> int:
-    """Return the Gauss-Legendre nodes per velocity bin.
+def bin_quadrature(bin_px: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return nodes in [-1, 1] and weights (sum one) that average over a velocity bin.
 
-    Four nodes integrate the piecewise quartic exactly between knots; one more for every spline
-    knot (template pixel) that a bin can span keeps the error below 1e-6 of the spectrum.
+    Gauss-Legendre on pieces of up to half a template pixel: the spline changes at every pixel,
+    and one rule over a wide bin converges slowly. With six nodes a piece the error is below 1e-6
+    of the spectrum even for white noise.
+
+    Parameters
+    ----------
+    bin_px : float
+        Width of the widest bin in template pixels.
     """
-    return 4 + math.ceil(bin_width / pixel_width)
+    pieces = max(1, math.ceil(2.0 * bin_px))
+    nodes, weights = np.polynomial.legendre.leggauss(6)
+    centres = (2.0 * np.arange(pieces) + 1.0) / pieces - 1.0
+    return (centres[:, None] + nodes / pieces).ravel(), np.tile(weights / (2.0 * pieces), pieces)
 
 
 def shifted_templates(
@@ -61,21 +70,24 @@ def shifted_templates(
     Returns
     -------
     ndarray, shape (V, P, L)
+
+    Raises
+    ------
+    GridError
+        If the templates do not cover the observed range plus the velocities in use.
     """
-    observed_edges = edges_of(observed_ln_wave)
-    velocity_edges = edges_of(velocity_kms)
-    integral = template_spline(template_ln_wave, np.asarray(templates, np.float64)).antiderivative()
-    width = float(np.diff(ln_shift(velocity_edges)).max())
-    nodes, weights = np.polynomial.legendre.leggauss(
-        quadrature_nodes(width, step_of(template_ln_wave))
-    )
-    half_bin = 0.5 * step_of(velocity_kms)
+    bins = np.arange(velocity_kms.size) if used is None else np.flatnonzero(used)
     result = np.zeros((velocity_kms.size, templates.shape[0], observed_ln_wave.size), dtype)
-    for v in np.flatnonzero(np.ones(velocity_kms.size, bool) if used is None else used):
+    if not bins.size:
+        return result
+    edges = edges_of(velocity_kms)
+    require_cover(template_ln_wave, observed_ln_wave, (edges[bins[0]], edges[bins[-1] + 1]))
+    integral = template_spline(template_ln_wave, templates).antiderivative()
+    bin_px = float(np.diff(ln_shift(edges)).max()) / step_of(template_ln_wave)
+    nodes, weights = bin_quadrature(bin_px)
+    half_bin = 0.5 * step_of(velocity_kms)
+    for v in bins:
         shifts = ln_shift(velocity_kms[v] + half_bin * nodes)
-        smeared = sum(
-            0.5 * weight * average_over_pixels(integral, observed_edges, float(shift))
-            for weight, shift in zip(weights, shifts, strict=True)
-        )
-        result[v] = np.asarray(smeared).T
+        average = averaging_operator(integral, edges_of(observed_ln_wave), shifts, weights)
+        result[v] = (average @ integral.c[: average.shape[1]]).T
     return result

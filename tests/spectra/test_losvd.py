@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cubefit.errors import InputError
+from cubefit.spectra.losvd import lit_velocity_range, normalized_losvd
+
+
+def histograms(seed, shape=(3, 7, 4)):
+    rng = np.random.default_rng(seed)
+    losvd = rng.random(shape, dtype=np.float32) * 10.0 ** rng.uniform(
+        -6, 0, (shape[0], 1, shape[2])
+    )
+    losvd[rng.random(shape) < 0.3] = 0.0
+    losvd[0, :, 1] = 0.0
+    return losvd.astype(np.float32)
+
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+@given(seed=seeds)
+@settings(deadline=None)
+def test_losvd_keeps_the_amplitude(seed):
+    losvd = histograms(seed)
+    np.testing.assert_array_equal(normalized_losvd(losvd, "losvd"), losvd)
+
+
+@given(seed=seeds)
+@settings(deadline=None)
+def test_unit_gives_every_lit_histogram_unit_area(seed):
+    losvd = histograms(seed)
+    unit = normalized_losvd(losvd, "unit")
+    assert unit.dtype == np.float32
+    light = losvd.sum(axis=1, dtype=np.float64)
+    np.testing.assert_allclose(unit.sum(axis=1, dtype=np.float64), light > 0, rtol=1e-6)
+    np.testing.assert_allclose(unit * light[:, None], losvd, rtol=1e-6)
+
+
+def test_unit_of_subnormal_light_is_finite():
+    losvd = np.zeros((1, 4, 1), np.float32)
+    losvd[0, 1:3] = 1e-45
+    np.testing.assert_array_equal(normalized_losvd(losvd, "unit")[0, :, 0], [0.0, 0.5, 0.5, 0.0])
+
+
+@given(first=st.integers(0, 9), last=st.integers(0, 9), seed=seeds)
+@settings(deadline=None)
+def test_lit_range_is_the_outer_edges_of_the_bins_with_light(first, last, seed):
+    first, last = sorted((first, last))
+    rng = np.random.default_rng(seed)
+    losvd = np.zeros((3, 10, 4))
+    losvd[rng.integers(3), first, rng.integers(4)] = 1e-30
+    losvd[rng.integers(3), last, rng.integers(4)] = 1.0
+    vel_pix = np.linspace(-90.0, 90.0, 10)
+    low, high = lit_velocity_range(losvd, vel_pix)
+    assert (low, high) == pytest.approx((-100.0 + 20.0 * first, -80.0 + 20.0 * last))
+
+
+def test_no_light_is_refused():
+    with pytest.raises(InputError, match="no light"):
+        lit_velocity_range(np.zeros((2, 3, 4)), np.arange(3.0))
