@@ -1,5 +1,4 @@
 """Speed and memory as ratios to the machine's own limits: ``python -m benchmarks [NAME ...]``.
 
-The classes follow asv's conventions (``setup``, ``track_...`` with ``unit``), so ``asv run`` keeps
-their history too.
+The classes follow asv's conventions (``setup``, ``track_...``, ``teardown``).
 """

@@ -47,6 +47,10 @@ def check(path: Path, folder: Path) -> tuple[float, float, float]:
     return model_error, cube_error("ModelCube"), matrix_free
 
 
+LIMIT = 2e-4
+"""Largest error allowed, relative to the median of each spectrum."""
+
+
 if __name__ == "__main__":
     for argument in sys.argv[1:]:
         with tempfile.TemporaryDirectory(dir=Path.cwd()) as scratch:
@@ -55,3 +59,5 @@ if __name__ == "__main__":
             f"{argument}: models {errors[0]:.1e}, model cube {errors[1]:.1e} from the HyperCube, "
             f"{errors[2]:.1e} matrix-free"
         )
+        if max(errors) > LIMIT:
+            sys.exit(f"{argument}: an error exceeds {LIMIT}")

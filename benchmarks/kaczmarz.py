@@ -46,14 +46,16 @@ class MediumEpoch:
 
     def row_loop(self, n_spaxels: int | None = None) -> NDArray[np.float64]:
         """Run the reference: the same rows in the same order, formed and projected one by one."""
-        x, used = self.start.ravel().copy(), self.objective.used
+        x, used, scale = self.start.ravel().copy(), self.objective.used, 1.0
         for s in spaxel_order(self.operator.shape[0], CONFIG, 0)[:n_spaxels]:
             rng = np.random.default_rng([CONFIG.seed, 0, s])
             pixels = draw_pixels(used[s], CONFIG, rng)
-            rows = self.operator.rows(int(s), pixels).dense().astype(np.float32)
-            flat = rows.reshape(pixels.size, -1)
+            rows = self.operator.rows(int(s), pixels)
+            flat = np.matmul(rows.losvd.T, rows.shifted).reshape(pixels.size, -1)
+            # In the rows' own scale the unknowns are x times that scale; projections are the same.
             project_each_row(flat, self.objective.data[s, pixels], x, CONFIG.lr)
-        return x
+            scale = rows.scale
+        return x / scale
 
     def epoch(self) -> NDArray[np.float64]:
         """Run one epoch of the solver."""

@@ -38,11 +38,13 @@ def test_unknown_size_is_refused_with_the_choices():
 
 def test_error_is_one_sentence_without_traceback(monkeypatch, capsys):
     def refuse(*_args, **_options):
-        raise InputError("losvd is negative: clip it.")
+        raise InputError('losvd [/x] needs: pip install "cubefit[demo]" .' + 90 * " and more")
 
     monkeypatch.setattr(cli, "run_demo", refuse)
     assert run_main(monkeypatch, "demo") == cli.EXIT_ERROR
-    assert capsys.readouterr().err == "Error: losvd is negative: clip it.\n"
+    printed = capsys.readouterr().err
+    assert printed.startswith('Error: losvd [/x] needs: pip install "cubefit[demo]" .')
+    assert printed.count("\n") == 1
 
 
 def test_interrupt_has_its_own_exit_code(monkeypatch):

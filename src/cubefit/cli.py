@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cubefit import __version__
 from cubefit.demo import DemoReport, run_demo
@@ -86,7 +87,7 @@ def summarise(report: DemoReport) -> None:
         "pictures": ", ".join(str(p) for p in report.fit.pictures),
     }
     for name, value in rows.items():
-        table.add_row(name, value)
+        table.add_row(name, Text(value))
     Console().print(table)
 
 
@@ -95,5 +96,6 @@ def main() -> None:
     try:
         app()
     except CubeFitError as error:
-        Console(stderr=True).print(f"[bold red]Error:[/] {error}", highlight=False)
+        message = Text.assemble(("Error:", "bold red"), f" {error}")
+        Console(stderr=True).print(message, soft_wrap=True)
         sys.exit(EXIT_ERROR)

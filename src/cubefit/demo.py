@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cubefit.config import require_choice
+from cubefit.config import OperatorKind, require_choice
 from cubefit.inverse.matrix_free import MatrixFreeOperator
 from cubefit.inverse.means import component_masses, component_means
 from cubefit.io.orbits import OrbitLibrary, bundled_orbits
@@ -40,14 +40,20 @@ class MockSettings:
     """Every which age of the library is used, counted from the oldest."""
     epochs: int
     """Kaczmarz epochs of the fit."""
+    operator: OperatorKind
+    """What the fit uses; an epoch from disk reads the whole HyperCube."""
     signal_to_noise: float = 60.0
     """Of the median pixel of each spaxel."""
     seed: int = 20240611
 
 
 SIZES: Final[dict[DemoSize, MockSettings]] = {
-    "small": MockSettings(wave_range=(4800.0, 5400.0), velscale_kms=100.0, age_step=3, epochs=20),
-    "medium": MockSettings(wave_range=(4750.0, 5560.0), velscale_kms=67.0, age_step=1, epochs=5),
+    "small": MockSettings(
+        wave_range=(4800.0, 5400.0), velscale_kms=100.0, age_step=3, epochs=20, operator="stored"
+    ),
+    "medium": MockSettings(
+        wave_range=(4750.0, 5560.0), velscale_kms=67.0, age_step=1, epochs=5, operator="matrix-free"
+    ),
 }
 
 
@@ -218,6 +224,8 @@ def draw_recovery(mock: Mock, light: Float, out: Path) -> list[Path]:
 def run_demo(out: Path, size: DemoSize = "small", *, verbose: bool = True) -> DemoReport:
     """Make the mock galaxy, run the whole sequence on it, and compare with the truth.
 
+    A file that an earlier demo of other settings left in the folder is replaced.
+
     Parameters
     ----------
     out : Path
@@ -232,9 +240,15 @@ def run_demo(out: Path, size: DemoSize = "small", *, verbose: bool = True) -> De
     DemoReport
     """
     started = time.monotonic()
-    mock = make_mock(size)
+    settings, mock = SIZES[size], make_mock(size)
     fit = fit_arrays(
-        mock.arrays, out, epochs=SIZES[size].epochs, verbose=verbose, warm_start="jacobi"
+        mock.arrays,
+        out,
+        epochs=settings.epochs,
+        overwrite=True,
+        verbose=verbose,
+        operator=settings.operator,
+        warm_start="jacobi",
     )
     light, true_light = fit.x.reshape(mock.mass_true.shape), mock.mass_true * mock.light
     mass = light / mock.light

@@ -183,11 +183,12 @@ class H5Manager:
     @staticmethod
     def _write_guard_attrs(h5_path: str | Path, info: Mapping[str, float]) -> None:
         """Write guard information as ``guard.*`` scalars and ``guard_info_json``."""
-        wrong = [k for k, v in info.items() if not isinstance(v, bool | int | float)]
+        plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in info.items()}
+        wrong = [k for k, v in plain.items() if not isinstance(v, bool | int | float)]
         if wrong:
             raise ConfigError(f"Guard information {wrong} is no number: give scalars only.")
         with amending(Path(h5_path)) as file:
-            merged = json.loads(file.attrs.get(schema.ATTR_GUARD, "{}")) | dict(info)
+            merged = json.loads(file.attrs.get(schema.ATTR_GUARD, "{}")) | plain
             write_guard(file, merged)
 
     @staticmethod

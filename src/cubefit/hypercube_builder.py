@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,11 +19,11 @@ from cubefit.config import BuildConfig, Normalization
 from cubefit.errors import StaleError
 from cubefit.inverse.scaling import order_one
 from cubefit.progress import Progress, visible_log
+from cubefit.store.amend import sole_writer
 from cubefit.store.compress import Codec, compress_hypercube, filters_of
 from cubefit.store.digests import digest_of_models
 from cubefit.store.handle import reading
 from cubefit.store.load import ModelInputs, read_model_inputs, require_rebin_products
-from cubefit.store.lock import writer_lock
 from cubefit.store.tiles import (
     CubeStatus,
     TileGrid,
@@ -121,7 +122,7 @@ def tile_bytes(grid: TileGrid, index: TileIndex) -> int:
 
 def computed_tiles(
     maker: TileMaker, tiles: list[TileIndex], shape: tuple[int, ...], writer: TileWriter
-) -> Iterator[TileIndex]:
+) -> Generator[TileIndex, None, None]:
     """Compute tile after tile while a thread writes the one before; yield each when written."""
     buffers = [np.empty(shape, np.float32) for _ in range(BUFFERS)]
     with ThreadPoolExecutor(1, "cubefit-writer") as pool:
@@ -150,7 +151,7 @@ def require_same_build(status: CubeStatus, path: Path, digest: str, config: Buil
 def prepare_cube(
     path: Path, config: BuildConfig, *, overwrite: bool
 ) -> tuple[CubeStatus, ModelInputs]:
-    """Return the HyperCube to fill, created if need be, and its inputs; the caller locks."""
+    """Return the HyperCube to fill, created if need be, and its inputs; by the sole writer."""
     with reading(path) as file:
         require_rebin_products(file)
         digest = digest_of_models(file)
@@ -181,8 +182,9 @@ def fill_cube(path: Path, status: CubeStatus, inputs: ModelInputs, *, verbose: b
     with (
         Progress("Building", total, verbose=verbose) as progress,
         TileWriter(path) as writer,
+        closing(computed_tiles(maker, tiles, grid.tile, writer)) as written,
     ):
-        for index in computed_tiles(maker, tiles, grid.tile, writer):
+        for index in written:
             progress.advance(tile_bytes(grid, index))
     return total
 
@@ -217,7 +219,7 @@ def build_hypercube(
     normalization : {"losvd", "unit"}
         Keep the LOSVDs' amplitude, or scale each to unit sum.
     overwrite : bool
-        Drop a HyperCube made from other inputs or settings instead of refusing.
+        Build anew, dropping a HyperCube that is there, instead of going on with it or refusing.
     verbose : bool
         Tell size, estimated time and progress.
 
@@ -246,7 +248,7 @@ def build_hypercube(
     with reading(path):
         pass
     with visible_log(verbose), blas_threads(config.n_workers):
-        with writer_lock(path):
+        with sole_writer(path):
             status, inputs = prepare_cube(path, config, overwrite=overwrite)
             tiles_built, written = int((~status.done).sum()), 0
             if tiles_built:

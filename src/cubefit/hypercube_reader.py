@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cubefit.errors import InputError, MissingDataError
 from cubefit.store import schema
-from cubefit.store.compress import load_plugins
+from cubefit.store.compress import require_filters
 from cubefit.store.handle import reading
 from cubefit.store.load import read_optional
 from cubefit.store.tiles import CubeStatus, read_status
@@ -47,8 +47,7 @@ class HyperCubeReader:
                     f"{schema.MODELS.path} in {path} has {int(status.done.sum())} of "
                     f"{status.done.size} tiles: run build_hypercube again, it resumes."
                 )
-            if "bitshuffle" in status.compression:
-                load_plugins()
+            require_filters(status)
             self.status: CubeStatus = status
             self._models = self._file[schema.MODELS.path]
             mask = read_optional(self._file, schema.MASK)

@@ -4,7 +4,8 @@
 `populate_from_arrays` under their names there, and
 
 - ``tem_pix`` (T,), ``obs_pix`` (L,) in ln(Angstrom) and ``vel_pix`` (V,) in km/s;
-- ``orbit_weights`` (C,), optional: targets of the component ratios;
+- ``orbit_weights`` (C,), optional: targets of the component ratios, in the unit of ``x`` (shares of
+  light where the templates have equal light);
 - ``metals``, ``ages``, ``alphas``, optional: physical values of the template axes, all three.
 """
 
@@ -80,7 +81,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def populate(path: Path, arrays: Arrays) -> None:
+def populate(path: Path, arrays: Arrays, *, overwrite: bool = False) -> None:
     """Write the arrays into a file and add the rebin products."""
     manager = H5Manager(path, tem_pix=arrays["tem_pix"], obs_pix=arrays["obs_pix"])
     manager.set_velocity_grid(arrays["vel_pix"])
@@ -91,6 +92,7 @@ def populate(path: Path, arrays: Arrays) -> None:
         datacube=arrays["datacube"],
         templates=arrays["templates"],
         template_axes={name: values.tolist() for name, values in axes.items()} or None,
+        overwrite=overwrite,
         **optional,
     )
     manager.ensure_rebin_and_resample()
@@ -135,6 +137,7 @@ def fit_arrays(
     *,
     epochs: int = 5,
     build: bool = True,
+    overwrite: bool = False,
     blas_threads: int | None = None,
     verbose: bool = True,
     **solver: Any,
@@ -151,6 +154,8 @@ def fit_arrays(
         Kaczmarz epochs.
     build : bool
         Build the HyperCube; without it the fit is matrix-free.
+    overwrite : bool
+        Replace a file in the folder that was made from other arrays, instead of refusing.
     blas_threads : int, optional
         Compute threads; default all usable cores.
     verbose : bool
@@ -165,7 +170,7 @@ def fit_arrays(
     out.mkdir(parents=True, exist_ok=True)
     h5_path = out / "cube.h5"
     with visible_log(verbose):
-        populate(h5_path, arrays)
+        populate(h5_path, arrays, overwrite=overwrite)
         logger.info("Template margins of %s: %s", h5_path, H5Manager.diagnose_rebin_edges(h5_path))
         if build:
             build_hypercube(h5_path, n_workers=blas_threads, verbose=verbose)
@@ -190,6 +195,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("cubefit-fit"), help="folder of results")
     parser.add_argument("--epochs", type=int, default=5, help="Kaczmarz epochs")
     parser.add_argument("--no-build", action="store_true", help="fit without the HyperCube on disk")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace a file made from other arrays"
+    )
+    parser.add_argument("--fresh", action="store_true", help="do not go on from an earlier fit")
     parser.add_argument("--threads", type=int, default=None, help="compute threads")
     options = parser.parse_args(argv)
     try:
@@ -198,6 +207,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             options.out,
             epochs=options.epochs,
             build=not options.no_build,
+            overwrite=options.overwrite,
+            warm_start="jacobi" if options.fresh else "auto",
             blas_threads=options.threads,
         )
     except CubeFitError as error:

@@ -25,19 +25,43 @@ from cubefit.hypercube_reader import HyperCubeReader
 from cubefit.inverse.matrix_free import MatrixFreeOperator
 from cubefit.inverse.objective import Objective
 from cubefit.inverse.operators import Operator, StoredOperator
+from cubefit.inverse.ratio import RatioRows
 from cubefit.inverse.seeds import jacobi_seed
 from cubefit.kaczmarz_solver import BatchHook, EpochHook, solve_global_kaczmarz
 from cubefit.progress import visible_log
 from cubefit.reconstruction import checked_solution
-from cubefit.store.digests import digest_of_models
-from cubefit.store.handle import reading
+from cubefit.store.digests import digest_of_fit, digest_of_models
+from cubefit.store.handle import reading, require_writable
 from cubefit.store.load import read_dims, read_model_inputs, read_objective
 from cubefit.store.results import read_solution, write_solution
-from cubefit.store.tiles import CubeStatus, read_status, require_current
+from cubefit.store.tiles import (
+    CubeStatus,
+    read_status,
+    require_current,
+    require_normalization,
+)
 
 logger = logging.getLogger(__name__)
 
 Float = NDArray[np.float64]
+
+
+def require_weights(orbit_weights: ArrayLike | None, n_components: int, cfg: SolverCfg) -> None:
+    """Raise ConfigError or InputError unless the ratio rows can be made."""
+    if orbit_weights is not None and cfg.ratio_use is not False:
+        RatioRows.of(np.asarray(orbit_weights, np.float64), n_components, cfg)
+    elif cfg.ratio_use:
+        raise ConfigError("ratio_use=True needs orbit_weights: pass them.")
+
+
+def require_use(warm_start: WarmStart, x0: Float | None) -> None:
+    """Raise ConfigError if ``x0`` is missing, or given and would go unused."""
+    if warm_start == "x0" and x0 is None:
+        raise ConfigError("warm_start='x0' needs x0: pass it.")
+    if warm_start in ("jacobi", "zeros") and x0 is not None:
+        raise ConfigError(
+            f"warm_start={warm_start!r} does not use x0: drop one of them, or pass warm_start='x0'."
+        )
 
 
 class PipelineRunner:
@@ -81,18 +105,15 @@ class PipelineRunner:
         """Return the operator, the normalization it has, and its name."""
         status = self._usable_cube(kind)
         if status is not None:
-            if normalization not in (None, status.normalization):
-                raise ConfigError(
-                    f"normalization={normalization!r}, but the HyperCube in {self.path} has "
-                    f"{status.normalization!r}: drop the argument, or fit with "
-                    "operator='matrix-free'."
-                )
+            require_normalization(status, normalization, self.path)
             reader = stack.enter_context(HyperCubeReader(self.path))
             return StoredOperator(reader), status.normalization, "stored"
-        acting: Normalization = normalization or "losvd"
         if kind == "auto":
             logger.info("%s has no finished HyperCube: fitting matrix-free.", self.path)
         with reading(self.path) as file:
+            cube = read_status(file)
+            built: Normalization = "losvd" if cube is None else cube.normalization
+            acting = normalization or built
             inputs = read_model_inputs(file, acting)
         operator = MatrixFreeOperator(inputs.losvd, inputs.shifted_templates())
         return operator, acting, "matrix-free"
@@ -100,23 +121,23 @@ class PipelineRunner:
     def _start(
         self,
         warm_start: WarmStart,
-        x0: ArrayLike | None,
+        x0: Float | None,
+        normalization: Normalization,
         operator: Operator,
         objective: Objective,
         cfg: SolverCfg,
     ) -> tuple[Float, str]:
         """Return the starting point and where it came from."""
-        C, P = self.dims["nComp"], self.dims["nPop"]
-        if warm_start == "x0" and x0 is None:
-            raise ConfigError("warm_start='x0' needs x0: pass it.")
         if x0 is not None and warm_start in ("auto", "x0"):
-            return checked_solution(x0, C, P), "x0"
+            return x0, "x0"
         if warm_start == "zeros":
-            return np.zeros((C, P)), "zeros"
+            return np.zeros(operator.shape[1:3]), "zeros"
         if warm_start in ("auto", "resume"):
-            found = read_solution(self.path)
+            found = read_solution(self.path, normalization)
             if found is not None:
                 return found[1], found[0]
+            if x0 is not None:
+                return x0, "x0"
             if warm_start == "resume":
                 raise MissingDataError(
                     f"{self.path} has no earlier solution to resume: use warm_start='auto'."
@@ -162,16 +183,17 @@ class PipelineRunner:
         verbose : bool
             Tell progress.
         x0 : array_like, shape (C*P,) or (C, P), optional
-            Starting point; it wins over a resumed solution.
+            Starting point.
         warm_start : {"auto", "resume", "jacobi", "zeros", "x0"}
             ``auto`` takes ``x0`` if given, else ``/Fit/x_best``, else ``/X_global``, else the
-            Jacobi seed.
+            Jacobi seed; ``resume`` takes ``/Fit/x_best``, else ``/X_global``, else ``x0``.
         ratio_use, ratio_prob, ratio_eta, ratio_anchor, ratio_min_weight, ratio_batch
             See `cubefit.config.SolverCfg`.
         operator : {"auto", "stored", "matrix-free"}
             Fit from the HyperCube in the file, or without it; ``auto`` takes it if it is finished.
         normalization : {"losvd", "unit"}, optional
-            Of a matrix-free fit, default ``losvd``; a stored HyperCube knows its own.
+            Of a matrix-free fit; default that of the HyperCube in the file, finished or not, else
+            ``losvd``. A stored one knows its own.
         on_epoch_end, on_batch : callable, optional
             See `cubefit.kaczmarz_solver.solve_global_kaczmarz`.
 
@@ -206,15 +228,20 @@ class PipelineRunner:
         )
         require_choice("warm_start", warm_start, WarmStart)
         require_choice("operator", operator, OperatorKind)
-        require_choice("normalization", normalization or "losvd", Normalization)
+        if normalization is not None:
+            require_choice("normalization", normalization, Normalization)
         require_positive("blas_threads", blas_threads)
-        if cfg.ratio_use and orbit_weights is None:
-            raise ConfigError("ratio_use=True needs orbit_weights: pass them.")
+        require_writable(self.path)
+        with reading(self.path) as file:
+            self.dims, objective = read_dims(file), read_objective(file)
+            digest = digest_of_fit(file)
+        C, P = self.dims["nComp"], self.dims["nPop"]
+        require_weights(orbit_weights, C, cfg)
+        given = None if x0 is None else checked_solution(x0, C, P)
+        require_use(warm_start, given)
         with visible_log(verbose), threads.blas_threads(blas_threads), ExitStack() as stack:
-            with reading(self.path) as file:
-                objective = read_objective(file)
             model, acting, name = self._operator(operator, normalization, stack)
-            start, origin = self._start(warm_start, x0, model, objective, cfg)
+            start, origin = self._start(warm_start, given, acting, model, objective, cfg)
             logger.info("Fitting %s (%s), starting from %s.", self.path, name, origin)
             x, stats = solve_global_kaczmarz(
                 model,
@@ -228,5 +255,5 @@ class PipelineRunner:
             )
         stats |= {"warm_start": origin, "operator": name, "normalization": acting}
         kept = ("method", "epochs", "chi2", "n_voxels", "warm_start", "operator", "normalization")
-        write_solution(self.path, x, {key: stats[key] for key in kept} | {"seed": seed})
+        write_solution(self.path, x, digest, {key: stats[key] for key in kept} | {"seed": seed})
         return x.ravel(), stats

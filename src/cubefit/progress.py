@@ -9,12 +9,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Self
 
+from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichBar
 
 logger = logging.getLogger("cubefit")
 
 LOG_INTERVAL_S: Final = 30.0
+
+
+class StderrHandler(logging.Handler):
+    """Writes to what ``sys.stderr`` is at that time, so that lines appear above a running bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        if sys.stderr is not None:
+            sys.stderr.write(self.format(record) + "\n")
 
 
 @contextmanager
@@ -29,8 +39,7 @@ def visible_log(verbose: bool) -> Iterator[None]:
     if not verbose or logger.hasHandlers():
         yield
         return
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler = StderrHandler()
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
@@ -66,7 +75,7 @@ class Progress:
         self._started = self._logged = time.monotonic()
         self._verbose = verbose
         self._bar: RichBar | None = None
-        if verbose and sys.stderr.isatty():
+        if verbose and sys.stderr is not None and sys.stderr.isatty():
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -75,7 +84,8 @@ class Progress:
                 TimeRemainingColumn(),
                 TextColumn("{task.fields[note]}"),
             )
-            self._bar = RichBar(*columns, transient=True)
+            # stdout may be a file that the user collects results in.
+            self._bar = RichBar(*columns, transient=True, console=Console(stderr=True))
             self._task = self._bar.add_task(label, total=total, note="")
 
     def __enter__(self) -> Self:

@@ -15,11 +15,16 @@ from cubefit.hypercube_reader import HyperCubeReader
 from cubefit.inverse.matrix_free import MatrixFreeOperator
 from cubefit.inverse.operators import weighted_light
 from cubefit.progress import Progress, visible_log
-from cubefit.store.digests import digest_of_models
-from cubefit.store.handle import reading
+from cubefit.store import schema
+from cubefit.store.handle import reading, require_writable
 from cubefit.store.load import read_dims, read_model_inputs
-from cubefit.store.results import has_model_cube, require_result_name, write_model_cube
-from cubefit.store.tiles import read_status, require_current
+from cubefit.store.results import (
+    acting_cube,
+    has_model_cube,
+    model_cube_stamp,
+    require_result_name,
+    write_model_cube,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -95,12 +100,12 @@ def reconstruct_matrix_free(path: Path, x: Float, normalization: Normalization) 
 def reconstruct_model_cube_single(
     h5_path: str | Path,
     x_global: ArrayLike,
-    array_name: str = "ModelCube",
+    array_name: str = schema.MODEL_CUBE.name,
     blas_threads: int | None = None,
     S_tile: int | None = None,
     max_bytes_per_slab: int = DEFAULT_SLAB_BYTES,
     *,
-    normalization: Normalization = "losvd",
+    normalization: Normalization | None = None,
     verbose: bool = True,
 ) -> bool:
     """Write the model cube ``A x`` (S, L) as float64 under ``/array_name``.
@@ -122,8 +127,9 @@ def reconstruct_model_cube_single(
         Spaxels per slab; default the file's chunk length.
     max_bytes_per_slab : int
         Memory for one slab of models, which bounds spaxels and populations per slab.
-    normalization : {"losvd", "unit"}
-        Used where there is no HyperCube, which otherwise knows its own.
+    normalization : {"losvd", "unit"}, optional
+        Of a reconstruction without finished HyperCube; default that of an unfinished one, else of
+        ``/X_global``, else ``losvd``. A finished HyperCube knows its own.
     verbose : bool
         Tell progress.
 
@@ -141,25 +147,29 @@ def reconstruct_model_cube_single(
     """
     path, name = Path(h5_path), array_name.strip("/")
     require_result_name(name)
-    require_choice("normalization", normalization, Normalization)
-    require_positive("blas_threads", blas_threads)
-    require_positive("S_tile", S_tile)
+    if normalization is not None:
+        require_choice("normalization", normalization, Normalization)
+    for setting, value in {
+        "blas_threads": blas_threads,
+        "S_tile": S_tile,
+        "max_bytes_per_slab": max_bytes_per_slab,
+    }.items():
+        require_positive(setting, value)
     with reading(path) as file:
-        dims, status = read_dims(file), read_status(file)
-        stored = status is not None and status.complete
-        if status is not None and stored:
-            require_current(status, digest_of_models(file), path)
-            normalization = status.normalization
-    x = checked_solution(x_global, dims["nComp"], dims["nPop"])
+        dims = read_dims(file)
+        x = checked_solution(x_global, dims["nComp"], dims["nPop"])
+        stored, acting = acting_cube(file, path, normalization)
+        stamp = model_cube_stamp(file, x, acting)
     with visible_log(verbose), threads.blas_threads(blas_threads):
-        if has_model_cube(path, name, x, normalization):
+        if has_model_cube(path, name, stamp):
             logger.info("/%s of %s is current: nothing to do.", name, path)
             return False
+        require_writable(path)
         if stored:
             with HyperCubeReader(path) as reader:
                 cube = reconstruct_from_cube(reader, x, S_tile, max_bytes_per_slab, verbose=verbose)
         else:
             logger.info("%s has no finished HyperCube: reconstructing matrix-free.", path)
-            cube = reconstruct_matrix_free(path, x, normalization)
-        write_model_cube(path, name, cube, x, normalization)
+            cube = reconstruct_matrix_free(path, x, acting)
+        write_model_cube(path, name, cube, stamp)
     return True

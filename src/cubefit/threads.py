@@ -1,11 +1,14 @@
-"""One policy for compute threads: BLAS takes the cores that the process may use, no more."""
+"""One policy for compute threads: BLAS takes the cores that the process may use, no more.
+
+Limits that are in force already, by ``OMP_NUM_THREADS`` say, hold unless a call asks for a number.
+"""
 
 from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 
 def usable_cores() -> int:
@@ -16,8 +19,16 @@ def usable_cores() -> int:
 
 
 def blas_threads(count: int | None) -> AbstractContextManager[object]:
-    """Return a context in which BLAS uses ``count`` threads, by default `usable_cores`."""
-    limit: AbstractContextManager[object] = threadpool_limits(
-        limits=count or usable_cores(), user_api="blas"
+    """Return a context in which BLAS uses ``count`` threads.
+
+    Parameters
+    ----------
+    count : int or None
+        None takes those that BLAS has now, `usable_cores` at most.
+    """
+    blas = ThreadpoolController().select(user_api="blas")
+    present = [library["num_threads"] for library in blas.info()]
+    limit: AbstractContextManager[object] = blas.limit(
+        limits=count or min([usable_cores(), *present])
     )
     return limit

@@ -1,4 +1,8 @@
-"""The objective that every solver minimises: the weighted misfit over unmasked voxels."""
+"""The objective of a fit: the weighted misfit over unmasked voxels.
+
+A Kaczmarz projection onto a row does not change when the row and its datum are scaled, so noise
+moves its sweeps nowhere; it enters their seed and every figure of merit.
+"""
 
 from __future__ import annotations
 

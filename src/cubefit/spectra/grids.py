@@ -177,9 +177,9 @@ class Coverage:
         """Return `safe`."""
         return self.safe
 
-    def _side(self, name: str, margin_px: float, support_px: float) -> str:
-        margin_kms = float(velocity_of_shift(margin_px * self.dln))
-        support_kms = float(velocity_of_shift(support_px * self.dln))
+    def _side(self, name: str, margin_px: float, support_px: float, sign: float) -> str:
+        margin_kms = sign * float(velocity_of_shift(sign * margin_px * self.dln))
+        support_kms = sign * float(velocity_of_shift(sign * support_px * self.dln))
         return (
             f"  {name}: {margin_px:7.1f} px ({margin_kms:8.1f} km/s) of templates beyond the data, "
             f"LOSVD needs {support_px:6.1f} px ({support_kms:7.1f} km/s)"
@@ -190,8 +190,8 @@ class Coverage:
         return "\n".join(
             (
                 f"Safe={self.safe}",
-                self._side("blue", self.blue_margin_px, self.blue_support_px),
-                self._side("red ", self.red_margin_px, self.red_support_px),
+                self._side("blue", self.blue_margin_px, self.blue_support_px, 1.0),
+                self._side("red ", self.red_margin_px, self.red_support_px, -1.0),
             )
         )
 

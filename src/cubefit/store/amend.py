@@ -4,24 +4,30 @@ HDF5 changes many places of a file at once, and a process killed in between leav
 So the change is made to a sparse clone that holds everything but the HyperCube's values. What is
 new goes to the end of the real file first, where nobody looks yet. Then the few changed bytes of
 old metadata are noted in a redo file and put in place. A kill before the redo file exists changes
-nothing that a reader sees; after it, the next opening completes the change.
+nothing that a reader sees; after it, the next opening completes the change. The redo file knows
+what it changes and finds out by itself whether it belongs to a file, so the two may be copied or
+moved together, and one left behind does no harm.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import h5py
 import numpy as np
 
-from cubefit.errors import LockedError
+from cubefit.errors import LockedError, StoreError
 from cubefit.store import schema
-from cubefit.store.files import replacement, write_all
+from cubefit.store.access import read_apart
+from cubefit.store.files import beside, replacement, write_all, writing_to
 from cubefit.store.lock import writer_lock
 
 logger = logging.getLogger(__name__)
@@ -30,19 +36,37 @@ BLOCK: Final = 1 << 20
 """Bytes compared or copied at a time."""
 GRAIN: Final = 64
 """Changed bytes are patched in runs of this length."""
+PATCH_WAIT_S: Final = 30.0
+"""A reader waits this long for another process to put a redo file in place: milliseconds' work."""
 
 Extent = tuple[int, int]
 """First byte and the byte after the last."""
 
 
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A run of bytes to change."""
+
+    place: int
+    old: bytes
+    new: bytes
+
+    def fits(self, found: bytes) -> bool:
+        """Whether ``found`` is this run before, after, or half-way through the change."""
+        if len(found) != len(self.old):
+            return False
+        now, old, new = (np.frombuffer(b, np.uint8) for b in (found, self.old, self.new))
+        return bool(((now == old) | (now == new)).all())
+
+
 def redo_path(path: Path) -> Path:
     """Return the file that notes an amendment under way."""
-    return path.with_name(path.name + ".redo")
+    return beside(path, ".redo")
 
 
 def hypercube_extents(path: Path) -> list[Extent]:
     """Return where in the file the values of the HyperCube lie, merged and in order."""
-    with h5py.File(path, "r", locking=False) as file:
+    with read_apart(path) as file:
         if schema.MODELS.path not in file:
             return []
         chunks: list[Extent] = []
@@ -78,75 +102,145 @@ def copy_extents(source_fd: int, target_fd: int, extents: list[Extent]) -> None:
         write_all(target_fd, memoryview(os.pread(source_fd, end - start, start)), start)
 
 
-def changed_runs(old_fd: int, new_fd: int, extents: list[Extent]) -> Iterator[tuple[int, bytes]]:
-    """Yield place and new bytes of every run that differs between two files."""
+def changed_runs(old_fd: int, new_fd: int, extents: list[Extent]) -> Iterator[Patch]:
+    """Yield every run of bytes in which a file differs from an older one of at least its length."""
     for start, end in blocks_of(extents):
-        old, new = os.pread(old_fd, end - start, start), os.pread(new_fd, end - start, start)
+        new = os.pread(new_fd, end - start, start)
+        old = os.pread(old_fd, len(new), start)
         if old == new:
             continue
-        length = min(len(old), len(new))
-        differs = np.frombuffer(old, np.uint8, length) != np.frombuffer(new, np.uint8, length)
+        differs = np.frombuffer(old, np.uint8) != np.frombuffer(new, np.uint8)
         grains = np.unique(np.flatnonzero(differs) // GRAIN)
         for run in np.split(grains, np.flatnonzero(np.diff(grains) > 1) + 1):
-            begin, stop = int(run[0]) * GRAIN, (int(run[-1]) + 1) * GRAIN
-            yield start + begin, new[begin : min(stop, length)]
+            part = slice(int(run[0]) * GRAIN, (int(run[-1]) + 1) * GRAIN)
+            yield Patch(start + part.start, old[part], new[part])
 
 
-def note_redo(path: Path, runs: list[tuple[int, bytes]]) -> None:
-    """Write the redo file: all of it or none."""
+def digest_of_bytes(fd: int, extent: Extent) -> bytes:
+    """Return the digest of a part of a file."""
+    digest = hashlib.blake2b(digest_size=32)
+    for start, end in blocks_of([extent]):
+        digest.update(os.pread(fd, end - start, start))
+    return digest.digest()
+
+
+def note_redo(path: Path, fd: int, patches: list[Patch], grown: Extent) -> None:
+    """Write the redo file: all of it or none.
+
+    Parameters
+    ----------
+    path : Path
+        The file to change.
+    fd : int
+        It, open.
+    patches : list of Patch
+        What to change.
+    grown : tuple of int
+        What was added at its end before.
+    """
     with replacement(redo_path(path)) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
-            inode=np.int64(path.stat().st_ino),
-            places=np.array([place for place, _ in runs], np.int64),
-            lengths=np.array([len(data) for _, data in runs], np.int64),
-            data=np.frombuffer(b"".join(data for _, data in runs), np.uint8),
+            grown=np.array(grown, np.int64),
+            digest=np.frombuffer(digest_of_bytes(fd, grown), np.uint8),
+            places=np.array([p.place for p in patches], np.int64),
+            lengths=np.array([len(p.new) for p in patches], np.int64),
+            old=np.frombuffer(b"".join(p.old for p in patches), np.uint8),
+            new=np.frombuffer(b"".join(p.new for p in patches), np.uint8),
         )
 
 
-def apply_redo(path: Path) -> None:
-    """Put the bytes of the redo file in place and remove it; doing it twice does no harm."""
+def read_redo(path: Path) -> tuple[Extent, bytes, list[Patch]]:
+    """Return what was added at the end of the file, its digest, and the patches."""
     with np.load(redo_path(path), allow_pickle=False) as redo:
-        inode, places, lengths, data = (redo[k] for k in ("inode", "places", "lengths", "data"))
-    if int(inode) == path.stat().st_ino:
-        fd = os.open(path, os.O_RDWR)
-        try:
-            start = 0
-            for place, length in zip(places.tolist(), lengths.tolist(), strict=True):
-                write_all(fd, memoryview(data[start : start + length].tobytes()), place)
-                start += length
+        old, new = redo["old"].tobytes(), redo["new"].tobytes()
+        stops = np.cumsum(redo["lengths"])
+        parts = [slice(int(b - n), int(b)) for b, n in zip(stops, redo["lengths"], strict=True)]
+        patches = [
+            Patch(int(place), old[part], new[part])
+            for place, part in zip(redo["places"], parts, strict=True)
+        ]
+        start, end = (int(n) for n in redo["grown"])
+        return (start, end), redo["digest"].tobytes(), patches
+
+
+def put_in_place(path: Path) -> bool:
+    """Change what the redo file says, unless it was made for another file; doing so twice is safe.
+
+    Returns
+    -------
+    bool
+        Whether the file is the one that it was made for, in any state of the change.
+    """
+    if not path.exists():
+        return False
+    grown, digest, patches = read_redo(path)
+    fd = os.open(path, os.O_RDWR)
+    try:
+        belongs = digest_of_bytes(fd, grown) == digest and all(
+            p.fits(os.pread(fd, len(p.old), p.place)) for p in patches
+        )
+        if belongs:
+            for patch in patches:
+                write_all(fd, memoryview(patch.new), patch.place)
             os.fsync(fd)
-        finally:
-            os.close(fd)
-    else:
-        logger.warning("%s belongs to an earlier file of that name: dropped.", redo_path(path))
+    finally:
+        os.close(fd)
+    return belongs
+
+
+def apply_redo(path: Path) -> None:
+    """Put the redo file in place and remove it."""
+    if not put_in_place(path):
+        logger.warning("%s was made for another file of that name: dropped.", redo_path(path))
     redo_path(path).unlink()
 
 
+@contextmanager
+def sole_writer(path: Path) -> Iterator[None]:
+    """Hold the right to write to ``path``, after completing an amendment that was killed.
+
+    Raises
+    ------
+    LockedError
+        If another process holds it.
+    StoreError
+        If the disk is full, or the file may not be written.
+    """
+    with writer_lock(path), writing_to(path):
+        if redo_path(path).exists():
+            apply_redo(path)
+        yield
+
+
 def finish_interrupted_amendment(path: Path) -> None:
-    """Complete an amendment whose process was killed; leave one under way alone."""
-    if not redo_path(path).exists():
-        return
-    try:
-        with writer_lock(path):
-            if redo_path(path).exists():
-                apply_redo(path)
-    except LockedError:
-        return
+    """Complete an amendment whose process was killed; wait for one that is being put in place."""
+    deadline = time.monotonic() + PATCH_WAIT_S
+    while redo_path(path).exists():
+        try:
+            with sole_writer(path):
+                return
+        except LockedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 @contextmanager
 def amended(path: Path) -> Iterator[h5py.File]:
     """Open a clone of ``path`` for structural changes, which reach ``path`` on a clean end.
 
-    The caller holds the writer lock. Create what replaces a dataset before unlinking the old one,
-    see `replace_dataset`; the values of the HyperCube are not in the clone.
+    The caller is the sole writer. The values of the HyperCube are not in the clone.
+
+    Raises
+    ------
+    StoreError
+        If the HyperCube was replaced or dropped.
     """
-    if redo_path(path).exists():
-        apply_redo(path)
     size = path.stat().st_size
-    kept = other_extents(hypercube_extents(path), size)
-    clone = path.with_name(path.name + ".amend")
+    taken = hypercube_extents(path)
+    kept = other_extents(taken, size)
+    clone = beside(path, ".amend")
     source_fd = os.open(path, os.O_RDWR)
     try:
         clone_fd = os.open(clone, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
@@ -155,14 +249,25 @@ def amended(path: Path) -> Iterator[h5py.File]:
             copy_extents(source_fd, clone_fd, kept)
             with h5py.File(clone, "r+", libver="earliest", locking=False) as file:
                 yield file
-            grown = os.fstat(clone_fd).st_size
-            copy_extents(clone_fd, source_fd, [(size, grown)])
-            os.fsync(source_fd)
-            runs = list(changed_runs(source_fd, clone_fd, kept))
+            if hypercube_extents(clone) != taken:
+                raise StoreError(
+                    f"{schema.MODELS.path} of {path} cannot be replaced or dropped this way: use "
+                    "build_hypercube(..., overwrite=True). Nothing was changed."
+                )
+            grown = (size, max(size, os.fstat(clone_fd).st_size))
+            try:
+                copy_extents(clone_fd, source_fd, [grown])
+                os.fsync(source_fd)
+                patches = list(changed_runs(source_fd, clone_fd, kept))
+                if patches:
+                    note_redo(path, source_fd, patches, grown)
+            except BaseException:
+                redo_path(path).unlink(missing_ok=True)
+                os.ftruncate(source_fd, size)
+                raise
         finally:
             os.close(clone_fd)
-        if runs:
-            note_redo(path, runs)
+        if patches:
             apply_redo(path)
     finally:
         os.close(source_fd)
@@ -170,14 +275,21 @@ def amended(path: Path) -> Iterator[h5py.File]:
 
 
 def replace_dataset(
-    file: h5py.File, name: str, values: np.ndarray, attributes: dict[str, object]
+    file: h5py.File, name: str, values: np.ndarray, attributes: Mapping[str, object]
 ) -> None:
-    """Write a dataset under ``name``, replacing an older one only when the new one is complete."""
-    fresh = name + ".new"
-    if fresh in file:
-        del file[fresh]
-    dataset = file.create_dataset(fresh, data=values)
+    """Write a dataset under ``name``; in the place of an older one of its size and kind.
+
+    HDF5 forgets freed space when a file closes, so that files would grow with every new result.
+    """
+    dataset = file.get(name)
+    if isinstance(dataset, h5py.Group):
+        raise StoreError(f"{name} is a group: give the dataset another name.")
+    if dataset is not None and (dataset.shape, dataset.dtype) == (values.shape, values.dtype):
+        dataset[...] = values
+        for stale in set(dataset.attrs) - set(attributes):
+            del dataset.attrs[stale]
+    else:
+        if dataset is not None:
+            del file[name]
+        dataset = file.create_dataset(name, data=values)
     dataset.attrs.update(attributes)
-    if name in file:
-        del file[name]
-    file.move(fresh, name)

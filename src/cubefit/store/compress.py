@@ -14,21 +14,25 @@ from numpy.typing import NDArray
 from cubefit.config import require_choice
 from cubefit.errors import ConfigError, DependencyError, MissingDataError, StoreError
 from cubefit.store import schema
+from cubefit.store.amend import sole_writer
 from cubefit.store.handle import new_file, reading
-from cubefit.store.lock import writer_lock
-from cubefit.store.tiles import copy_all_but, read_status
+from cubefit.store.tiles import CubeStatus, copy_all_but, read_status
 
 Codec = Literal["gzip", "lzf", "bitshuffle-lz4"]
 CHUNK_BYTES = 4 * 2**20
 """Compressed chunks hold whole spectra of one spaxel and about this many bytes."""
 SLAB_BYTES = 256 * 2**20
 MANTISSA_BITS = 23
+"""Of a float32, the leading one not counted."""
+INFINITY_BITS = 0x7F800000
 
 
 def round_mantissa(values: NDArray[np.float32], keep_bits: int) -> NDArray[np.float32]:
     """Return float32 values rounded to ``keep_bits`` explicit mantissa bits, ties to even.
 
-    The relative error is at most ``2**-(keep_bits + 1)`` (1.2e-4 for 12 bits); NaN is not expected.
+    The relative error is at most ``2**-(keep_bits + 1)`` (1.2e-4 for 12 bits); for subnormals
+    (below 1.2e-38) the absolute error is that share of 1.2e-38. Infinities and NaN stay what they
+    are, and nothing finite becomes infinite.
     """
     if keep_bits == MANTISSA_BITS:
         return values
@@ -36,7 +40,12 @@ def round_mantissa(values: NDArray[np.float32], keep_bits: int) -> NDArray[np.fl
     bits = np.ascontiguousarray(values).view(np.uint32)
     lowest_kept = (bits >> np.uint32(dropped)) & np.uint32(1)
     rounded = bits + (np.uint32((1 << (dropped - 1)) - 1) + lowest_kept)
-    rounded &= np.uint32((0xFFFFFFFF << dropped) & 0xFFFFFFFF)
+    mask = np.uint32((0xFFFFFFFF << dropped) & 0xFFFFFFFF)
+    rounded &= mask
+    # Rounding up there would overflow; cutting off obeys the same bound.
+    top = (bits & np.uint32(0x7FFFFFFF)) >= np.uint32(INFINITY_BITS - (1 << (dropped - 1)))
+    if top.any():
+        rounded[top] = np.where(np.isfinite(values[top]), bits[top] & mask, bits[top])
     return rounded.view(np.float32)
 
 
@@ -52,8 +61,8 @@ def filters_of(codec: Codec, level: int, *, shuffle: bool) -> Mapping[str, Any]:
     """
     require_choice("codec", codec, Codec)
     if codec == "gzip":
-        if not 0 <= level <= 9:
-            raise ConfigError(f"level={level}: gzip takes 0 to 9.")
+        if not isinstance(level, int) or not 0 <= level <= 9:
+            raise ConfigError(f"level={level!r}: gzip takes a whole number from 0 to 9.")
         return {"compression": "gzip", "compression_opts": level, "shuffle": shuffle}
     if codec == "lzf":
         return {"compression": "lzf", "shuffle": shuffle}
@@ -67,6 +76,18 @@ def load_plugins() -> Any:
             'This HyperCube needs the package hdf5plugin: pip install "cubefit[compress]".'
         )
     return importlib.import_module("hdf5plugin")
+
+
+def require_filters(status: CubeStatus) -> None:
+    """Make the filter of a compressed HyperCube known to HDF5.
+
+    Raises
+    ------
+    DependencyError
+        If its plugin is not installed.
+    """
+    if status.compression.startswith("bitshuffle"):
+        load_plugins()
 
 
 def compressed_chunks(shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
@@ -122,22 +143,31 @@ def compress_hypercube(
         If the copy does not read back as written; the file is then as it was.
     """
     bits = MANTISSA_BITS if keep_bits is None else keep_bits
-    if not 1 <= bits <= MANTISSA_BITS:
-        raise ConfigError(f"keep_bits={keep_bits}: float32 has 1 to {MANTISSA_BITS}.")
+    if not isinstance(bits, int) or not 1 <= bits <= MANTISSA_BITS:
+        raise ConfigError(f"keep_bits={keep_bits!r}: float32 has 1 to {MANTISSA_BITS}.")
     filters = filters_of(codec, level, shuffle=shuffle)
-    with writer_lock(path), new_file(path) as target, reading(path) as source:
+    with reading(path):
+        pass
+    with sole_writer(path), reading(path) as source:
         status = read_status(source)
         if status is None or not status.complete:
             raise MissingDataError(
                 f"{path} has no finished HyperCube to compress: run build_hypercube first."
             )
-        if status.compression != "none":
-            load_plugins() if "lz4" in status.compression else None
-        copy_all_but(source, target, schema.HYPERCUBE_GROUP)
-        before, after = _copy_models(source, target, filters, bits, on_bytes)
-        label = codec if bits == MANTISSA_BITS else f"{codec}, {bits} mantissa bits"
-        target[schema.MODELS.path].attrs["compression"] = label
-        _verify(source, target, bits, on_bytes)
+        require_filters(status)
+        with new_file(path) as target:
+            copy_all_but(source, target, schema.HYPERCUBE_GROUP)
+            before, after = _copy_models(source, target, filters, bits, on_bytes)
+            attributes = target[schema.MODELS.path].attrs
+            left = min(bits, int(attributes.get(schema.ATTR_MANTISSA_BITS, MANTISSA_BITS)))
+            label = codec if left == MANTISSA_BITS else f"{codec}, {left} mantissa bits"
+            attributes[schema.ATTR_COMPRESSION] = label
+            attributes[schema.ATTR_MANTISSA_BITS] = left
+            if not _verified(source, target, bits, on_bytes):
+                raise StoreError(
+                    f"The compressed copy of {path} reads back differently: the file was left as "
+                    "it is. Check the disk."
+                )
     return before, after
 
 
@@ -149,10 +179,14 @@ def _copy_models(
     on_bytes: Callable[[int], None] | None,
 ) -> tuple[int, int]:
     models = source[schema.MODELS.path]
-    group = target.create_group(schema.HYPERCUBE_GROUP)
-    source.copy(schema.DONE.path, group, name="_done")
-    copy = group.create_dataset(
-        "models", models.shape, models.dtype, chunks=compressed_chunks(models.shape), **filters
+    target.create_group(schema.HYPERCUBE_GROUP)
+    source.copy(schema.DONE.path, target, name=schema.DONE.path)
+    copy = target.create_dataset(
+        schema.MODELS.path,
+        models.shape,
+        models.dtype,
+        chunks=compressed_chunks(models.shape),
+        **filters,
     )
     copy.attrs.update(models.attrs)
     for s, c in slabs_of(models.shape):
@@ -164,16 +198,14 @@ def _copy_models(
     return models.id.get_storage_size(), copy.id.get_storage_size()
 
 
-def _verify(
+def _verified(
     source: h5py.File, target: h5py.File, bits: int, on_bytes: Callable[[int], None] | None
-) -> None:
+) -> bool:
     models, copy = source[schema.MODELS.path], target[schema.MODELS.path]
     for s, c in slabs_of(models.shape):
         expected = round_mantissa(models[s, c], bits)
         if not np.array_equal(copy[s, c].view(np.uint32), expected.view(np.uint32)):
-            raise StoreError(
-                f"The compressed copy of {source.filename} reads back differently at spaxels "
-                f"{s.start}-{s.stop - 1}: the file was left as it is. Check the disk."
-            )
+            return False
         if on_bytes is not None:
             on_bytes(expected.nbytes)
+    return True

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -11,15 +12,17 @@ import h5py
 
 from cubefit.errors import ConfigError, StoreError
 from cubefit.store import schema
-from cubefit.store.amend import amended, finish_interrupted_amendment
+from cubefit.store.access import read_apart
+from cubefit.store.amend import amended, finish_interrupted_amendment, sole_writer
 from cubefit.store.files import replacement, reserve
-from cubefit.store.lock import writer_lock
 
 
 def require_hdf5(path: Path) -> None:
     """Raise StoreError unless ``path`` is an HDF5 file."""
     if not path.exists():
         raise StoreError(f"{path} does not exist: populate it first, or check the name.")
+    if not os.access(path, os.R_OK):
+        raise StoreError(f"{path} cannot be read: get read permission.")
     if path.is_dir() or not h5py.is_hdf5(path):
         raise StoreError(f"{path} is no HDF5 file: give a file made by H5Manager.")
 
@@ -61,13 +64,13 @@ def reading(path: Path) -> Iterator[h5py.File]:
     """
     require_hdf5(path)
     finish_interrupted_amendment(path)
-    try:
-        # No chunk cache: it makes HDF5 read whole chunks for a plane (0.06 instead of 5.4 GB/s).
-        # No HDF5 lock: our own lock holds off a second writer, and shared disks often lack locks.
-        file = h5py.File(path, "r", rdcc_nbytes=0, locking=False)
-    except OSError as error:
-        raise StoreError(f"{path} is damaged or cut short ({error}): restore a copy.") from error
-    with file:
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(read_apart(path))
+        except OSError as error:
+            raise StoreError(
+                f"{path} is damaged or cut short ({error}): restore a copy."
+            ) from error
         require_format(file, path)
         yield file
 
@@ -76,12 +79,20 @@ def reading(path: Path) -> Iterator[h5py.File]:
 def amending(path: Path) -> Iterator[h5py.File]:
     """Open a CubeFit file to add or replace small datasets; all or nothing is kept.
 
-    See `cubefit.store.amend`. Arrays of the HyperCube must not be touched.
+    See `cubefit.store.amend`. The values of the HyperCube are out of reach meanwhile.
     """
     with reading(path):
         pass
-    with writer_lock(path), amended(path) as file:
+    with sole_writer(path), amended(path) as file:
         yield file
+
+
+def require_writable(path: Path) -> None:
+    """Raise LockedError or StoreError if results could not be written now: before long work."""
+    with reading(path):
+        pass
+    with sole_writer(path):
+        pass
 
 
 @contextmanager
@@ -89,7 +100,7 @@ def new_file(path: Path, *, reserve_blocks: bool = False) -> Iterator[h5py.File]
     """Create a file that appears under its name, complete, on a clean end and not before.
 
     With ``reserve_blocks`` the disk space of its unwritten datasets is claimed too. The caller
-    holds the writer lock. Superblock version 0 has no consistency flags, so a killed
+    is the sole writer. Superblock version 0 has no consistency flags, so a killed
     process never leaves a file that HDF5 refuses.
     """
     with replacement(path) as temporary:
@@ -110,7 +121,9 @@ def open_h5(
         The file.
     role : {"reader", "writer"}
         A reader may look at any time, also while the file is written. A writer may add or replace
-        small datasets; its changes become visible together on a clean end, or not at all.
+        small datasets; its changes become visible together on a clean end, or not at all. The
+        values of the HyperCube read as zero meanwhile and cannot be changed: `build_hypercube`
+        writes them.
 
     Returns
     -------

@@ -15,15 +15,13 @@ from cubefit.errors import StoreError
 from cubefit.inputs import CubeInputs
 from cubefit.spectra.rebin import spline_rebin_matrix
 from cubefit.store import schema
-from cubefit.store.amend import replace_dataset
+from cubefit.store.amend import replace_dataset, sole_writer
 from cubefit.store.digests import digest_entries
 from cubefit.store.files import require_free
 from cubefit.store.handle import amending, new_file, reading, require_hdf5
 from cubefit.store.load import read_grids
-from cubefit.store.lock import writer_lock
 
 INPUTS = tuple(e for e in schema.TABLE if e.writer == "populate")
-PRODUCTS = (schema.MODELS, schema.X_GLOBAL, schema.X_BEST, schema.MODEL_CUBE)
 
 
 def arrays_of(inputs: CubeInputs) -> dict[str, NDArray[Any]]:
@@ -89,8 +87,9 @@ def is_current(path: Path, arrays: dict[str, NDArray[Any]], meta: str) -> bool:
 
 def require_no_products(path: Path) -> None:
     """Raise StoreError if the file holds results that new inputs would make meaningless."""
+    remade = {e.path for e in INPUTS + schema.REBIN_PRODUCTS}
     with reading(path) as file:
-        found = [e.path for e in PRODUCTS if e.path in file]
+        found = [f"/{name}" for name in file if f"/{name}" not in remade]
     if found:
         raise StoreError(
             f"{path} holds {', '.join(found)}, made from other inputs than these: give another "
@@ -111,22 +110,24 @@ def write_inputs(path: Path, inputs: CubeInputs, *, overwrite: bool) -> bool:
         require_hdf5(path)
         if is_current(path, arrays, meta):
             return False
-        if not overwrite:
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        raise StoreError(f"{folder} is no folder: create it, or give another path.")
+    with sole_writer(path):
+        if path.exists() and not overwrite:
             require_no_products(path)
-    if not path.parent.is_dir():
-        raise StoreError(f"{path.parent} is no folder: create it, or give another path.")
-    require_free(path.parent, sum(a.nbytes for a in arrays.values()), f"Populating {path}")
-    units = {e.path: e for e in schema.TABLE}
-    with writer_lock(path), new_file(path) as file:
-        for name, values in arrays.items():
-            dataset = file.create_dataset(name, data=values)
-            dataset.attrs["axes"] = " ".join(units[name].axes[-values.ndim :])
-            dataset.attrs["unit"] = units[name].unit
-        file.attrs[schema.ATTR_FORMAT] = schema.FORMAT_VERSION
-        file.attrs[schema.ATTR_VERSION] = version("cubefit")
-        file.attrs[schema.ATTR_DIMS] = json.dumps(inputs.dims)
-        file.attrs[schema.ATTR_TEMPLATE_META] = meta
-        write_guard(file, guard_info(inputs))
+        require_free(folder, sum(a.nbytes for a in arrays.values()), f"Populating {path}")
+        with new_file(path) as file:
+            for entry in INPUTS:
+                if entry.path in arrays:
+                    values = arrays[entry.path]
+                    dataset = file.create_dataset(entry.path, data=values)
+                    dataset.attrs.update(entry.labels(values.ndim))
+            file.attrs[schema.ATTR_FORMAT] = schema.FORMAT_VERSION
+            file.attrs[schema.ATTR_VERSION] = version("cubefit")
+            file.attrs[schema.ATTR_DIMS] = json.dumps(inputs.dims)
+            file.attrs[schema.ATTR_TEMPLATE_META] = meta
+            write_guard(file, guard_info(inputs))
     return True
 
 
@@ -144,9 +145,11 @@ def write_rebin_products(path: Path) -> None:
         for entry in schema.REBIN_PRODUCTS:
             if entry.path in file:
                 del file[entry.path]
-        replace_dataset(file, schema.R_T.path, rebin, {"axes": "T L", "unit": "share"})
-        replace_dataset(
-            file, schema.REBIN_MATRIX.path, rebin.T.copy(), {"axes": "L T", "unit": "share"}
-        )
-        replace_dataset(file, schema.TEMPLATES_FFT.path, transform, {"note": note})
+        for entry, values in (
+            (schema.R_T, rebin),
+            (schema.REBIN_MATRIX, rebin.T),
+            (schema.TEMPLATES_FFT, transform),
+        ):
+            replace_dataset(file, entry.path, values, entry.labels())
+        file[schema.TEMPLATES_FFT.path].attrs["note"] = note
         file[schema.TEMPLATES_FFT_R.path] = file[schema.TEMPLATES_FFT.path]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,36 +11,51 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from cubefit.config import Normalization
 from cubefit.errors import InputError, MissingDataError, StaleError
 from cubefit.store import schema
 from cubefit.store.amend import replace_dataset
 from cubefit.store.digests import digest_array, digest_of_fit, digest_of_models
 from cubefit.store.handle import amending, reading
+from cubefit.store.tiles import read_status, require_current, require_normalization
 
 Float = NDArray[np.float64]
 RESUME_ORDER = (schema.X_BEST, schema.X_GLOBAL)
 
 
-def write_solution(path: Path, x: Float, info: Mapping[str, str | float | int]) -> None:
-    """Commit ``x`` (C, P) as ``/X_global``, stamped with the inputs that it belongs to."""
+def write_solution(
+    path: Path, x: Float, digest: str, info: Mapping[str, str | float | int]
+) -> None:
+    """Commit ``x`` (C, P) as ``/X_global``.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    x : ndarray, shape (C, P)
+        The solution.
+    digest : str
+        `digest_of_fit` of the inputs that it was made from, which may have changed since.
+    info : mapping
+        Further attributes.
+    """
     with amending(path) as file:
         attributes: dict[str, object] = {
-            "axes": "C*P (C order)",
-            "unit": schema.X_GLOBAL.unit,
-            schema.ATTR_DIGEST: digest_of_fit(file),
+            **schema.X_GLOBAL.labels(),
+            schema.ATTR_DIGEST: digest,
             "written": time.strftime("%Y-%m-%d %H:%M:%S %z"),
             **info,
         }
         replace_dataset(file, schema.X_GLOBAL.path, np.ravel(x).astype(np.float64), attributes)
 
 
-def read_solution(path: Path) -> tuple[str, Float] | None:
+def read_solution(path: Path, normalization: str) -> tuple[str, Float] | None:
     """Return where the best earlier solution stands and its values (C, P), or None.
 
     Raises
     ------
     StaleError
-        If it belongs to other inputs or another shape than those now in the file.
+        If it belongs to other inputs than those now in the file, or to another normalization.
     """
     with reading(path) as file:
         found = next((e for e in RESUME_ORDER if e.path in file), None)
@@ -53,6 +69,12 @@ def read_solution(path: Path) -> tuple[str, Float] | None:
                 f"{found.path} in {path} was made from other inputs than those now in the file: "
                 "start afresh with warm_start='jacobi', or pass x0."
             )
+        had = dataset.attrs.get(schema.ATTR_NORMALIZATION, normalization)
+        if had != normalization:
+            raise StaleError(
+                f"{found.path} in {path} was fitted with normalization={had!r}, not "
+                f"{normalization!r}: start afresh with warm_start='jacobi', or pass x0."
+            )
         return found.path, np.asarray(dataset[()], np.float64).reshape(C, P)
 
 
@@ -65,30 +87,67 @@ def model_cube_stamp(file: h5py.File, x: Float, normalization: str) -> dict[str,
     }
 
 
-def has_model_cube(path: Path, name: str, x: Float, normalization: str) -> bool:
-    """Whether the file holds this very reconstruction under ``name``."""
+def has_model_cube(path: Path, name: str, stamp: Mapping[str, object]) -> bool:
+    """Whether the file holds the reconstruction of that stamp under ``name``.
+
+    Raises
+    ------
+    InputError
+        If it holds something else there that is no reconstruction.
+    """
     with reading(path) as file:
         if name not in file:
             return False
-        stamp = model_cube_stamp(file, x, normalization)
-        return all(file[name].attrs.get(key) == value for key, value in stamp.items())
+        found = file[name].attrs
+        if schema.ATTR_X_DIGEST not in found and name != schema.MODEL_CUBE.name:
+            raise InputError(
+                f"array_name={name!r}: {path} holds something else of that name, give another."
+            )
+        return all(found.get(key) == value for key, value in stamp.items())
 
 
 def require_result_name(name: str) -> None:
     """Raise InputError if a reconstruction may not be stored under ``name``."""
     taken = {e.path.strip("/").split("/")[0] for e in schema.TABLE if e != schema.MODEL_CUBE}
-    if not name or "/" in name.strip("/") or name.strip("/") in taken:
+    if not re.fullmatch(r"\w[\w .-]*", name) or name in taken:
         raise InputError(
             f"array_name={name!r}: give a plain name that is not one of {', '.join(sorted(taken))}."
         )
 
 
-def write_model_cube(path: Path, name: str, cube: Float, x: Float, normalization: str) -> None:
-    """Write a reconstruction (S, L), stamped with the x and inputs that it was made from."""
+def write_model_cube(path: Path, name: str, cube: Float, stamp: Mapping[str, object]) -> None:
+    """Write a reconstruction (S, L), stamped with what it was made from."""
     with amending(path) as file:
-        stamp = model_cube_stamp(file, x, normalization)
-        attributes = {"axes": "S L", "unit": schema.MODEL_CUBE.unit, **stamp}
-        replace_dataset(file, f"/{name.strip('/')}", cube, attributes)
+        replace_dataset(file, name, cube, {**schema.MODEL_CUBE.labels(), **stamp})
+
+
+def solution_normalization(file: h5py.File) -> Normalization | None:
+    """Return the normalization that ``/X_global`` was fitted with, or None if there is none."""
+    if schema.X_GLOBAL.path not in file:
+        return None
+    found: Normalization | None = file[schema.X_GLOBAL.path].attrs.get(schema.ATTR_NORMALIZATION)
+    return found
+
+
+def acting_cube(
+    file: h5py.File, path: Path, wanted: Normalization | None
+) -> tuple[bool, Normalization]:
+    """Return whether a finished HyperCube is to be used, and the normalization that acts.
+
+    Raises
+    ------
+    StaleError
+        If the HyperCube belongs to other inputs than those now in the file.
+    ConfigError
+        If it has another normalization than the one wanted.
+    """
+    status = read_status(file)
+    if status is not None and status.complete:
+        require_current(status, digest_of_models(file), path)
+        require_normalization(status, wanted, path)
+        return True, status.normalization
+    unfinished = None if status is None else status.normalization
+    return False, wanted or unfinished or solution_normalization(file) or "losvd"
 
 
 def read_model_cube(path: Path, name: str = schema.MODEL_CUBE.path) -> Float:

@@ -21,6 +21,16 @@ class Entry:
     required: bool = False
     """Whether a populated file must hold it."""
 
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition("/")[2]
+
+    def labels(self, ndim: int | None = None) -> dict[str, str]:
+        """Return the attributes that every dataset gets; of its last ``ndim`` axes if fewer."""
+        axes = self.axes if ndim is None else self.axes[-ndim:]
+        return {ATTR_AXES: " ".join(axes), ATTR_UNIT: self.unit}
+
 
 def _entry(
     path: str, axes: str, dtype: str, unit: str, writer: str, *, required: bool = False
@@ -71,7 +81,7 @@ MODEL_INPUTS: Final = (LOSVD, TEMPLATES, TEM_PIX, OBS_PIX, VEL_PIX)
 """What the models are made of: their digest tells whether a HyperCube is current."""
 DATA_INPUTS: Final = (DATA_CUBE, NOISE, MASK, VOXEL_MASK)
 """What a fit sees besides the models."""
-REBIN_PRODUCTS: Final = (R_T, REBIN_MATRIX, TEMPLATES_FFT, TEMPLATES_FFT_R)
+REBIN_PRODUCTS: Final = (TEMPLATES_FFT, TEMPLATES_FFT_R, R_T, REBIN_MATRIX)
 """What ``ensure_rebin_and_resample`` adds."""
 
 ATTR_FORMAT: Final = "cubefit_format"
@@ -84,3 +94,7 @@ ATTR_DIGEST: Final = "inputs_digest"
 ATTR_NORMALIZATION: Final = "normalization"
 ATTR_TILE_SHAPE: Final = "tile_shape"
 ATTR_X_DIGEST: Final = "x_digest"
+ATTR_COMPRESSION: Final = "compression"
+ATTR_MANTISSA_BITS: Final = "mantissa_bits"
+ATTR_AXES: Final = "axes"
+ATTR_UNIT: Final = "unit"

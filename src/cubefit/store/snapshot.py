@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cubefit.spectra.grids import step_of
 from cubefit.store import schema
+from cubefit.store.compress import require_filters
 from cubefit.store.handle import reading
 from cubefit.store.load import read_grids, read_optional, require_rebin_products
 from cubefit.store.tiles import CubeStatus, read_status
@@ -106,6 +107,7 @@ def read_snapshot(path: Path, *, n_pairs: int = 4, n_templates: int = 5) -> Snap
         populations = spread(file[schema.TEMPLATES.path].shape[0], n_templates)
         middle = populations[len(populations) // 2]
         if status is not None:
+            require_filters(status)
             middle = min(middle, status.grid.tile[2] - 1)
         mask = read_optional(file, schema.MASK)
         return Snapshot(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from cubefit.config import Normalization
 from cubefit.errors import ConfigError, StaleError, StoreError
 from cubefit.store import schema
-from cubefit.store.files import require_free, write_all
+from cubefit.store.files import require_free, temporary_path, write_all
 from cubefit.store.handle import new_file, reading
 
 Shape4 = tuple[int, int, int, int]
@@ -108,7 +107,7 @@ def read_status(file: h5py.File) -> CubeStatus | None:
         done=done[()].astype(bool),
         normalization=models.attrs[schema.ATTR_NORMALIZATION],
         digest=models.attrs[schema.ATTR_DIGEST],
-        compression=models.attrs.get("compression", "none"),
+        compression=models.attrs.get(schema.ATTR_COMPRESSION, "none"),
     )
 
 
@@ -121,25 +120,40 @@ def require_current(status: CubeStatus, digest: str, path: Path) -> None:
         )
 
 
+def require_normalization(status: CubeStatus, wanted: Normalization | None, path: Path) -> None:
+    """Raise ConfigError if the HyperCube has another normalization than an explicit one."""
+    if wanted not in (None, status.normalization):
+        raise ConfigError(
+            f"normalization={wanted!r}, but the HyperCube in {path} has "
+            f"{status.normalization!r}: drop the argument, or build the HyperCube anew with it."
+        )
+
+
 def preallocated(
-    group: h5py.Group, name: str, shape: tuple[int, ...], dtype: str, chunks: Shape4 | None
+    file: h5py.File, entry: schema.Entry, shape: tuple[int, ...], chunks: Shape4 | None
 ) -> h5py.Dataset:
-    """Create a dataset whose space is fixed at once and filled with nothing."""
+    """Create a dataset whose space is fixed at once and filled with nothing; its group exists."""
     plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     if chunks is not None:
         plist.set_chunk(chunks)
     plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     space = h5py.h5s.create_simple(shape, shape)
-    kind = h5py.h5t.py_create(np.dtype(dtype))
-    return h5py.Dataset(h5py.h5d.create(group.id, name.encode(), kind, space, dcpl=plist))
+    kind = h5py.h5t.py_create(np.dtype(entry.dtype))
+    dataset = h5py.Dataset(h5py.h5d.create(file.id, entry.path.encode(), kind, space, dcpl=plist))
+    dataset.attrs.update(entry.labels())
+    return dataset
 
 
 def copy_all_but(source: h5py.File, target: h5py.File, dropped: str) -> None:
-    """Copy every root object except ``dropped``, and the root attributes; keep hard links."""
+    """Copy every root object except ``dropped``, and the root attributes; keep links."""
     copied: dict[int, str] = {}
     for name in source:
         if f"/{name}" == dropped:
+            continue
+        link = source.get(name, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            target[name] = link
             continue
         address = h5py.h5o.get_info(source[name].id).addr
         if address in copied:
@@ -151,26 +165,36 @@ def copy_all_but(source: h5py.File, target: h5py.File, dropped: str) -> None:
         target.attrs[key] = value
 
 
+def bytes_besides_models(path: Path) -> int:
+    """Return the size of a file without the values of its HyperCube."""
+    with reading(path) as file:
+        models = file.get(schema.MODELS.path)
+        return path.stat().st_size - (0 if models is None else int(models.id.get_storage_size()))
+
+
 def create_cube(path: Path, grid: TileGrid, normalization: str, digest: str) -> None:
-    """Give a populated file an empty HyperCube, replacing one that it has; the caller locks.
+    """Give a populated file an empty HyperCube, replacing one that it has.
+
+    The caller is the sole writer.
 
     Raises
     ------
     StoreError
         If the disk cannot hold it; the file is then as it was.
     """
-    require_free(path.parent, grid.disk_bytes + path.stat().st_size, f"The HyperCube of {path}")
+    # A process killed here left a file with all of its blocks reserved.
+    temporary_path(path).unlink(missing_ok=True)
+    needed = grid.disk_bytes + bytes_besides_models(path)
+    require_free(path.resolve().parent, needed, f"The HyperCube of {path}")
     with new_file(path, reserve_blocks=True) as target:
         with reading(path) as source:
             copy_all_but(source, target, schema.HYPERCUBE_GROUP)
-        group = target.create_group(schema.HYPERCUBE_GROUP)
-        done = preallocated(group, "_done", grid.counts, schema.DONE.dtype, None)
-        done[...] = 0
-        models = preallocated(group, "models", grid.shape, schema.MODELS.dtype, grid.tile)
+        target.create_group(schema.HYPERCUBE_GROUP)
+        preallocated(target, schema.DONE, grid.counts, None)[...] = 0
+        models = preallocated(target, schema.MODELS, grid.shape, grid.tile)
         models.attrs[schema.ATTR_NORMALIZATION] = normalization
         models.attrs[schema.ATTR_DIGEST] = digest
         models.attrs[schema.ATTR_TILE_SHAPE] = json.dumps(grid.tile)
-        models.attrs["axes"] = " ".join(schema.MODELS.axes)
 
 
 class TileWriter:
@@ -182,20 +206,12 @@ class TileWriter:
     Parameters
     ----------
     path : Path
-        A file with a HyperCube; the caller holds its writer lock.
+        A file with a HyperCube; the caller is its sole writer.
     group_bytes : int
         Bytes between two syncs.
-    on_done : callable, optional
-        Called with the indices of tiles just marked done.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        group_bytes: int = 256 * 2**20,
-        on_done: Callable[[list[tuple[int, int, int]]], None] | None = None,
-    ) -> None:
+    def __init__(self, path: Path, *, group_bytes: int = 256 * 2**20) -> None:
         with reading(path) as file:
             status = read_status(file)
             if status is None or status.compression != "none":
@@ -208,7 +224,6 @@ class TileWriter:
         self._group_bytes = group_bytes
         self._pending: list[tuple[int, int, int]] = []
         self._pending_bytes = 0
-        self._on_done = on_done
 
     def _note_chunk(self, info: h5py.h5d.StoreInfo) -> None:
         index = tuple(o // t for o, t in zip(info.chunk_offset, self.grid.tile, strict=True))
@@ -243,13 +258,12 @@ class TileWriter:
 
     def sync(self) -> None:
         """Force written tiles to disk, then mark them done."""
-        if not self._pending:
+        # Forgotten first: after a failed sync the next one succeeds, though the bytes are lost.
+        written, self._pending, self._pending_bytes = self._pending, [], 0
+        if not written:
             return
         os.fdatasync(self._fd)
-        for index in self._pending:
+        for index in written:
             place = int(np.ravel_multi_index(index, self.grid.counts))
             write_all(self._fd, memoryview(b"\x01"), self._done_offset + place)
         os.fdatasync(self._fd)
-        if self._on_done is not None:
-            self._on_done(self._pending)
-        self._pending, self._pending_bytes = [], 0

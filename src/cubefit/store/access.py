@@ -1,0 +1,40 @@
+"""Reading a file apart from every other handle that this process has on it."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+
+class WholeReads(io.FileIO):
+    """A file whose reads fill the buffer: the system's may be short (2 GiB, signals)."""
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Read until ``buffer`` is full or the file ends; return the bytes read."""
+        view = memoryview(buffer).cast("B")
+        n_read = 0
+        while n_read < len(view):
+            got = os.readv(self.fileno(), [view[n_read:]])
+            if not got:
+                break
+            n_read += got
+        return n_read
+
+
+@contextmanager
+def read_apart(path: Path) -> Iterator[h5py.File]:
+    """Open an HDF5 file to read, through a descriptor of its own.
+
+    HDF5 shares what it knows of a file among all handles of a process that open it by name: ours
+    would be refused beside a user's that has other locking or SWMR flags, and would not see what
+    was written since that one was opened.
+    """
+    # No chunk cache: it makes HDF5 read whole chunks for a plane (0.06 instead of 5.4 GB/s).
+    with WholeReads(path, "r") as stream, h5py.File(stream, "r", rdcc_nbytes=0) as file:
+        yield file
