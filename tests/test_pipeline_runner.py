@@ -83,7 +83,7 @@ def test_the_result_is_in_the_file(built):
         assert stored.shape == (60,)
         assert stored.dtype == np.float64
         np.testing.assert_array_equal(stored, x)
-        assert stored.attrs["epochs"] == 2
+        assert stored.attrs["epochs_total"] == 2
         assert stored.attrs["chi2"] == stats["chi2"]
         assert stored.attrs["operator"] == "stored"
         assert stored.attrs["seed"] == 12345

@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cubefit.errors import ConfigError, GridError
-from cubefit.inputs import CubeInputs, CubeOrder, check_inputs
-from cubefit.progress import Progress, visible_log
+from cubefit.inputs import CubeInputs, CubeOrder, check_inputs, numeric
 from cubefit.report import prefit_panels, save_figure
-from cubefit.spectra.grids import Coverage, require_ln_wave, require_uniform
+from cubefit.spectra.grids import Coverage, require_ln_wave, require_velocities
 from cubefit.store import schema
-from cubefit.store.compress import Codec, compress_hypercube
+from cubefit.store.compress import Codec, compress_visibly
 from cubefit.store.handle import amending, reading
 from cubefit.store.load import read_coverage
 from cubefit.store.populate import write_guard, write_inputs, write_rebin_products
@@ -66,8 +65,16 @@ class H5Manager:
         obs_pix: ArrayLike | None = None,
     ) -> None:
         self.path = Path(h5_path)
-        self._tem_pix = None if tem_pix is None else require_ln_wave(tem_pix, "tem_pix (/TemPix)")
-        self._obs_pix = None if obs_pix is None else require_ln_wave(obs_pix, "obs_pix (/ObsPix)")
+        self._tem_pix = (
+            None
+            if tem_pix is None
+            else require_ln_wave(numeric("tem_pix", tem_pix), "tem_pix (/TemPix)")
+        )
+        self._obs_pix = (
+            None
+            if obs_pix is None
+            else require_ln_wave(numeric("obs_pix", obs_pix), "obs_pix (/ObsPix)")
+        )
         self._vel_pix: NDArray[np.float64] | None = None
 
     def set_velocity_grid(self, velocity_kms: ArrayLike) -> None:
@@ -75,7 +82,9 @@ class H5Manager:
 
         They reach the file with `populate_from_arrays`.
         """
-        self._vel_pix = require_uniform(velocity_kms, "The velocity grid (/VelPix)", "km/s")
+        self._vel_pix = require_velocities(
+            numeric("velocity_kms", velocity_kms), "The velocity grid (/VelPix)"
+        )
 
     def populate_from_arrays(
         self,
@@ -162,11 +171,11 @@ class H5Manager:
         logger.info("%s %s", self.path, "populated." if written else "holds these inputs already.")
 
     def ensure_rebin_and_resample(self) -> None:
-        """Add ``/R_T``, ``/RebinMatrix``, ``/TemplatesFFT`` and ``/TemplatesFFT_R`` if missing."""
-        with reading(self.path) as file:
-            present = all(e.path in file for e in schema.REBIN_PRODUCTS)
-        if not present:
-            write_rebin_products(self.path)
+        """Add ``/R_T``, ``/RebinMatrix``, ``/TemplatesFFT`` and ``/TemplatesFFT_R``.
+
+        Nothing is done where they are in the file and belong to its templates and grids.
+        """
+        write_rebin_products(self.path)
 
     @staticmethod
     def diagnose_rebin_edges(h5_path: str | Path) -> Coverage:
@@ -273,18 +282,11 @@ class H5Manager:
         before, after : int
             Bytes of the models on disk.
         """
-        path = Path(h5_path)
-        with reading(path) as file:
-            status = read_status(file)
-        total = 1 if status is None else 8 * int(np.prod(status.grid.shape))
-        with visible_log(verbose), Progress("Compressing", total, verbose=verbose) as progress:
-            before, after = compress_hypercube(
-                path,
-                codec=codec,
-                level=level,
-                shuffle=shuffle,
-                keep_bits=keep_bits,
-                on_bytes=progress.advance,
-            )
-            logger.info("Models: %.3f GB before, %.3f GB now.", before / 1e9, after / 1e9)
-        return before, after
+        return compress_visibly(
+            Path(h5_path),
+            codec=codec,
+            level=level,
+            shuffle=shuffle,
+            keep_bits=keep_bits,
+            verbose=verbose,
+        )

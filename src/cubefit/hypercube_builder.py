@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 import time
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +21,7 @@ from cubefit.errors import StaleError
 from cubefit.inverse.scaling import order_one
 from cubefit.progress import Progress, visible_log
 from cubefit.store.amend import sole_writer
-from cubefit.store.compress import Codec, compress_hypercube, filters_of
+from cubefit.store.compress import Codec, compress_visibly, filters_of
 from cubefit.store.digests import digest_of_models
 from cubefit.store.handle import reading
 from cubefit.store.load import ModelInputs, read_model_inputs, require_rebin_products
@@ -58,13 +59,13 @@ class BuildReport:
 def model_floor(brightest: float) -> float:
     """Return the share of the largest LOSVD value below which one counts as zero.
 
-    Faint pairs keep exact models (1e-30 of the brightest pair's light), but no model value gets so
-    small that float32 turns subnormal, which slows the product.
+    Faint pairs keep exact models (1e-30 of the brightest pair's light), but models of the brightest
+    template never get so small that float32 turns subnormal, which slows the product.
 
     Parameters
     ----------
     brightest : float
-        Largest shifted template.
+        Largest shifted template times the largest LOSVD value.
     """
     return max(1e-30, 1e-36 / brightest) if brightest > 0 else 1.0
 
@@ -83,7 +84,7 @@ class TileMaker:
     def __init__(self, inputs: ModelInputs, grid: TileGrid) -> None:
         self._grid = grid
         shifted = inputs.shifted_templates()
-        brightest = float(np.abs(shifted).max())
+        brightest = float(np.abs(shifted).max()) * float(inputs.losvd.max())
         self._losvd, scale = order_one(inputs.losvd, np.float32, model_floor(brightest))
         shifted *= np.float32(scale)
         width = grid.tile[2]
@@ -108,9 +109,9 @@ class TileMaker:
         return tile
 
 
-def missing_tiles(status: CubeStatus) -> list[TileIndex]:
+def missing_tiles(done: NDArray[np.bool_]) -> list[TileIndex]:
     """Return the tiles that are not done, in the order of the file."""
-    return [(int(s), int(c), int(p)) for s, c, p in np.argwhere(~status.done)]
+    return [(int(s), int(c), int(p)) for s, c, p in np.argwhere(~done)]
 
 
 def tile_bytes(grid: TileGrid, index: TileIndex) -> int:
@@ -148,6 +149,18 @@ def require_same_build(status: CubeStatus, path: Path, digest: str, config: Buil
         )
 
 
+def announce(path: Path, grid: TileGrid, done: NDArray[np.bool_]) -> None:
+    """Say what is going to be built, how large it is, and how long it may take."""
+    total = sum(tile_bytes(grid, index) for index in missing_tiles(done))
+    logger.info(
+        "HyperCube of %s (S, C, P, L) = %s: %d of %d tiles of %s to build, %.2f GB, about %.0f s "
+        "at %.1f GB/s; %.0f GB free. Stop at any time: the next call goes on.",
+        path, grid.shape, int((~done).sum()), done.size, grid.tile, total / 1e9,
+        total / TYPICAL_BYTES_PER_S, TYPICAL_BYTES_PER_S / 1e9,
+        shutil.disk_usage(path.resolve().parent).free / 1e9,
+    )  # fmt: skip
+
+
 def prepare_cube(
     path: Path, config: BuildConfig, *, overwrite: bool
 ) -> tuple[CubeStatus, ModelInputs]:
@@ -159,8 +172,11 @@ def prepare_cube(
         status = read_status(file)
     if status is not None and not overwrite:
         require_same_build(status, path, digest, config)
+        if not status.complete:
+            announce(path, status.grid, status.done)
         return status, inputs
     grid = TileGrid.of(inputs.shape, config.S_chunk, config.C_chunk, config.P_chunk)
+    announce(path, grid, np.zeros(grid.counts, bool))
     create_cube(path, grid, config.normalization, digest)
     with reading(path) as file:
         created = read_status(file)
@@ -170,14 +186,8 @@ def prepare_cube(
 
 def fill_cube(path: Path, status: CubeStatus, inputs: ModelInputs, *, verbose: bool) -> int:
     """Compute and write every missing tile; return the bytes of models written."""
-    grid, tiles = status.grid, missing_tiles(status)
+    grid, tiles = status.grid, missing_tiles(status.done)
     total = sum(tile_bytes(grid, index) for index in tiles)
-    logger.info(
-        "HyperCube of %s (S, C, P, L) = %s: %d of %d tiles of %s to build, %.2f GB, about %.0f s "
-        "at %.1f GB/s. Stop at any time: the next call goes on.",
-        path, grid.shape, len(tiles), status.done.size, grid.tile, total / 1e9,
-        total / TYPICAL_BYTES_PER_S, TYPICAL_BYTES_PER_S / 1e9,
-    )  # fmt: skip
     maker = TileMaker(inputs, grid)
     with (
         Progress("Building", total, verbose=verbose) as progress,
@@ -259,7 +269,7 @@ def build_hypercube(
         else:
             logger.info("Built %.2f GB in %.1f s.", written / 1e9, elapsed)
         if compression is not None and status.compression == "none":
-            compress_hypercube(path, codec=compression)
+            compress_visibly(path, codec=compression, verbose=verbose)
     return BuildReport(
         tiles_built=tiles_built,
         tiles_total=status.done.size,

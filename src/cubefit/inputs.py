@@ -343,3 +343,24 @@ def check_inputs(
         safety_pad_px=pad,
         coverage=found,
     )
+
+
+def checked_solution(x: ArrayLike, n_components: int, n_populations: int) -> NDArray[np.float64]:
+    """Return ``x``, given as (C*P,) or (C, P), as (C, P), or refuse it.
+
+    Raises
+    ------
+    InputError
+        If it has another shape, or holds NaN or infinite values.
+    """
+    values = numeric("x", x).astype(np.float64)
+    if values.shape not in ((n_components * n_populations,), (n_components, n_populations)):
+        turned = values.shape == (n_populations, n_components)
+        raise InputError(
+            f"x has shape {values.shape}: the file needs C*P = {n_components}*{n_populations} = "
+            f"{n_components * n_populations} values, or (C, P)"
+            + ("; yours is (P, C), transpose it." if turned else ".")
+        )
+    if not np.isfinite(values).all():
+        raise InputError("x holds NaN or infinite values: it is no solution.")
+    return values.reshape(n_components, n_populations)

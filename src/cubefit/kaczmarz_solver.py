@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ def solve_global_kaczmarz(
     x0: Float,
     cfg: SolverCfg,
     *,
+    first_epoch: int = 0,
     orbit_weights: ArrayLike | None = None,
     on_epoch_end: EpochHook | None = None,
     on_batch: BatchHook | None = None,
@@ -49,6 +51,9 @@ def solve_global_kaczmarz(
         Where to start, physical units; not changed.
     cfg : SolverCfg
         Settings.
+    first_epoch : int
+        Epochs behind ``x0``: the random choices go on from there, so that two calls of one epoch
+        give the same bits as one call of two.
     orbit_weights : array_like, shape (C,), optional
         Targets of the ratio rows, any scale.
     on_epoch_end : callable, optional
@@ -62,20 +67,21 @@ def solve_global_kaczmarz(
     -------
     x : ndarray, shape (C, P)
     stats : dict
-        ``epochs``, ``train_rmse`` (one per epoch, in sigma where noise is given), ``chi2``,
-        ``n_voxels``, ``chi2_per_voxel``, ``rmse``, ``nnz``, ``elapsed_sec``.
+        ``epochs``, ``epochs_total``, ``train_rmse`` (one per epoch, in sigma where noise is
+        given), ``chi2``, ``n_voxels``, ``chi2_per_voxel``, ``rmse``, ``nnz``, ``elapsed_sec``.
     """
     started = time.monotonic()
     S = operator.shape[0]
     ratio = None
     if orbit_weights is not None and cfg.ratio_use is not False:
         ratio = RatioRows.of(np.asarray(orbit_weights, np.float64), operator.shape[1], cfg)
-    start = KaczmarzState(x=x0)
+    start = KaczmarzState(x=x0, epoch=first_epoch)
+    last = replace(cfg, epochs=first_epoch + cfg.epochs)
     x = x0
     history: list[float] = []
     squares: list[float] = []
     with Progress("Kaczmarz", S * cfg.epochs, verbose=verbose) as progress:
-        for state in sweeps(operator, objective, cfg, start, ratio):
+        for state in sweeps(operator, objective, last, start, ratio):
             x = state.x
             squares.append(state.rmse**2)
             progress.advance(1, f"epoch {state.epoch + 1}, rmse {state.rmse:.4g}")
@@ -91,6 +97,7 @@ def solve_global_kaczmarz(
     return x, {
         "method": "kaczmarz",
         "epochs": cfg.epochs,
+        "epochs_total": last.epochs,
         "train_rmse": history,
         "chi2": chi2,
         "n_voxels": objective.n_voxels,

@@ -20,8 +20,9 @@ from cubefit.config import (
     require_choice,
     require_positive,
 )
-from cubefit.errors import ConfigError, MissingDataError
+from cubefit.errors import ConfigError, MissingDataError, StoreError
 from cubefit.hypercube_reader import HyperCubeReader
+from cubefit.inputs import checked_solution
 from cubefit.inverse.matrix_free import MatrixFreeOperator
 from cubefit.inverse.objective import Objective
 from cubefit.inverse.operators import Operator, StoredOperator
@@ -29,21 +30,25 @@ from cubefit.inverse.ratio import RatioRows
 from cubefit.inverse.seeds import jacobi_seed
 from cubefit.kaczmarz_solver import BatchHook, EpochHook, solve_global_kaczmarz
 from cubefit.progress import visible_log
-from cubefit.reconstruction import checked_solution
-from cubefit.store.digests import digest_of_fit, digest_of_models
+from cubefit.store.digests import digest_inputs
 from cubefit.store.handle import reading, require_writable
 from cubefit.store.load import read_dims, read_model_inputs, read_objective
-from cubefit.store.results import read_solution, write_solution
-from cubefit.store.tiles import (
-    CubeStatus,
-    read_status,
-    require_current,
-    require_normalization,
+from cubefit.store.results import (
+    Solution,
+    acting_cube,
+    own_normalization,
+    read_solution,
+    write_solution,
 )
 
 logger = logging.getLogger(__name__)
 
 Float = NDArray[np.float64]
+
+COMMITTED_STATS = (
+    "method", "epochs_total", "seed", "chi2", "n_voxels", "warm_start", "operator", "normalization",
+)  # fmt: skip
+"""What stands beside ``/X_global`` in the file."""
 
 
 def require_weights(orbit_weights: ArrayLike | None, n_components: int, cfg: SolverCfg) -> None:
@@ -62,6 +67,25 @@ def require_use(warm_start: WarmStart, x0: Float | None) -> None:
         raise ConfigError(
             f"warm_start={warm_start!r} does not use x0: drop one of them, or pass warm_start='x0'."
         )
+
+
+def starting_point(
+    earlier: Solution | None,
+    x0: Float | None,
+    warm_start: WarmStart,
+    operator: Operator,
+    objective: Objective,
+    cfg: SolverCfg,
+) -> tuple[Float, str]:
+    """Return where to start, shape (C, P), and where that came from."""
+    if earlier is not None:
+        return earlier.x, earlier.path
+    if x0 is not None:
+        return x0, "x0"
+    if warm_start == "zeros":
+        return np.zeros(operator.shape[1:3]), "zeros"
+    pixels = cfg.pixels_per_aperture
+    return jacobi_seed(operator, objective, n_pixels=pixels, seed=cfg.seed), "jacobi"
 
 
 class PipelineRunner:
@@ -83,67 +107,45 @@ class PipelineRunner:
         with reading(self.path) as file:
             self.dims = read_dims(file)
 
-    def _usable_cube(self, kind: OperatorKind) -> CubeStatus | None:
-        """Return the HyperCube to fit from, or None to fit without."""
-        if kind == "matrix-free":
-            return None
-        with reading(self.path) as file:
-            status = read_status(file)
-            if status is not None and status.complete:
-                require_current(status, digest_of_models(file), self.path)
-                return status
-        if kind == "stored":
-            raise MissingDataError(
-                f"{self.path} has no finished HyperCube: run build_hypercube, or fit with "
-                "operator='matrix-free'."
-            )
-        return None
-
     def _operator(
-        self, kind: OperatorKind, normalization: Normalization | None, stack: ExitStack
+        self,
+        kind: OperatorKind,
+        normalization: Normalization | None,
+        digest: str,
+        stack: ExitStack,
     ) -> tuple[Operator, Normalization, str]:
         """Return the operator, the normalization it has, and its name."""
-        status = self._usable_cube(kind)
-        if status is not None:
-            require_normalization(status, normalization, self.path)
-            reader = stack.enter_context(HyperCubeReader(self.path))
-            return StoredOperator(reader), status.normalization, "stored"
+        with reading(self.path) as file:
+            if kind == "matrix-free":
+                stored, acting = False, normalization or own_normalization(file)
+            else:
+                stored, acting = acting_cube(file, self.path, normalization, digest)
+            if kind == "stored" and not stored:
+                raise MissingDataError(
+                    f"{self.path} has no finished HyperCube: run build_hypercube, or fit with "
+                    "operator='matrix-free'."
+                )
+            if stored:
+                reader = stack.enter_context(HyperCubeReader(self.path))
+                return StoredOperator(reader), acting, "stored"
+            inputs = read_model_inputs(file, acting)
         if kind == "auto":
             logger.info("%s has no finished HyperCube: fitting matrix-free.", self.path)
-        with reading(self.path) as file:
-            cube = read_status(file)
-            built: Normalization = "losvd" if cube is None else cube.normalization
-            acting = normalization or built
-            inputs = read_model_inputs(file, acting)
         operator = MatrixFreeOperator(inputs.losvd, inputs.shifted_templates())
         return operator, acting, "matrix-free"
 
-    def _start(
-        self,
-        warm_start: WarmStart,
-        x0: Float | None,
-        normalization: Normalization,
-        operator: Operator,
-        objective: Objective,
-        cfg: SolverCfg,
-    ) -> tuple[Float, str]:
-        """Return the starting point and where it came from."""
-        if x0 is not None and warm_start in ("auto", "x0"):
-            return x0, "x0"
-        if warm_start == "zeros":
-            return np.zeros(operator.shape[1:3]), "zeros"
-        if warm_start in ("auto", "resume"):
-            found = read_solution(self.path, normalization)
-            if found is not None:
-                return found[1], found[0]
-            if x0 is not None:
-                return x0, "x0"
-            if warm_start == "resume":
-                raise MissingDataError(
-                    f"{self.path} has no earlier solution to resume: use warm_start='auto'."
-                )
-        pixels = cfg.pixels_per_aperture
-        return jacobi_seed(operator, objective, n_pixels=pixels, seed=cfg.seed), "jacobi"
+    def _earlier(
+        self, warm_start: WarmStart, x0: Float | None, normalization: Normalization, digest: str
+    ) -> Solution | None:
+        """Return the solution in the file to go on from, or None to start elsewhere."""
+        if warm_start not in ("auto", "resume") or (warm_start == "auto" and x0 is not None):
+            return None
+        found = read_solution(self.path, normalization, digest)
+        if found is None and warm_start == "resume" and x0 is None:
+            raise MissingDataError(
+                f"{self.path} has no earlier solution to resume: use warm_start='auto'."
+            )
+        return found
 
     def solve_all(
         self,
@@ -177,7 +179,8 @@ class PipelineRunner:
         epochs, pixels_per_aperture, lr, project_nonneg, row_order, seed
             See `cubefit.config.SolverCfg`.
         orbit_weights : array_like, shape (C,), optional
-            Targets of the component ratios, any scale; see the ``ratio_*`` settings there.
+            Targets of the component ratios, any scale, in the kind of ``x``: shares of light where
+            templates have equal light. See the ``ratio_*`` settings there.
         blas_threads : int, optional
             Compute threads; default all usable cores.
         verbose : bool
@@ -203,7 +206,8 @@ class PipelineRunner:
             Physical units; ``x.reshape(C, P)``.
         stats : dict
             What `solve_global_kaczmarz` says, and ``warm_start``, ``operator``,
-            ``normalization``.
+            ``normalization``, ``seed``, and ``committed``: False if ``/X_global`` could not be
+            written, which is logged as an error.
 
         Raises
         ------
@@ -234,26 +238,37 @@ class PipelineRunner:
         require_writable(self.path)
         with reading(self.path) as file:
             self.dims, objective = read_dims(file), read_objective(file)
-            digest = digest_of_fit(file)
+            digests = digest_inputs(file)
         C, P = self.dims["nComp"], self.dims["nPop"]
         require_weights(orbit_weights, C, cfg)
         given = None if x0 is None else checked_solution(x0, C, P)
         require_use(warm_start, given)
         with visible_log(verbose), threads.blas_threads(blas_threads), ExitStack() as stack:
-            model, acting, name = self._operator(operator, normalization, stack)
-            start, origin = self._start(warm_start, given, acting, model, objective, cfg)
+            model, acting, name = self._operator(operator, normalization, digests.models, stack)
+            earlier = self._earlier(warm_start, given, acting, digests.fit)
+            start, origin = starting_point(earlier, given, warm_start, model, objective, cfg)
             logger.info("Fitting %s (%s), starting from %s.", self.path, name, origin)
             x, stats = solve_global_kaczmarz(
                 model,
                 objective,
                 start,
                 cfg,
+                first_epoch=earlier.epochs if earlier and earlier.seed == cfg.seed else 0,
                 orbit_weights=orbit_weights,
                 on_epoch_end=on_epoch_end,
                 on_batch=on_batch,
                 verbose=verbose,
             )
-        stats |= {"warm_start": origin, "operator": name, "normalization": acting}
-        kept = ("method", "epochs", "chi2", "n_voxels", "warm_start", "operator", "normalization")
-        write_solution(self.path, x, digest, {key: stats[key] for key in kept} | {"seed": seed})
+        stats |= {"warm_start": origin, "operator": name, "normalization": acting, "seed": cfg.seed}
+        stats["committed"] = self._commit(x, stats, digests.fit)
         return x.ravel(), stats
+
+    def _commit(self, x: Float, stats: dict[str, Any], digest: str) -> bool:
+        """Write the solution; if that fails, say so rather than lose hours of work."""
+        kept = {key: stats[key] for key in COMMITTED_STATS}
+        try:
+            write_solution(self.path, x, digest, kept)
+        except StoreError as error:
+            logger.error("The solution is returned but not in the file: %s", error)  # noqa: TRY400
+            return False
+        return True

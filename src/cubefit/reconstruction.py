@@ -12,10 +12,12 @@ from cubefit import threads
 from cubefit.config import Normalization, require_choice, require_positive
 from cubefit.errors import InputError
 from cubefit.hypercube_reader import HyperCubeReader
+from cubefit.inputs import checked_solution
 from cubefit.inverse.matrix_free import MatrixFreeOperator
 from cubefit.inverse.operators import weighted_light
 from cubefit.progress import Progress, visible_log
 from cubefit.store import schema
+from cubefit.store.digests import digest_of_models
 from cubefit.store.handle import reading, require_writable
 from cubefit.store.load import read_dims, read_model_inputs
 from cubefit.store.results import (
@@ -30,25 +32,8 @@ logger = logging.getLogger(__name__)
 
 Float = NDArray[np.float64]
 DEFAULT_SLAB_BYTES = 6_000_000_000
-
-
-def checked_solution(x_global: ArrayLike, n_components: int, n_populations: int) -> Float:
-    """Return ``x`` as (C, P), or refuse it.
-
-    Raises
-    ------
-    InputError
-        If its length is not C*P, or it holds NaN or infinite values.
-    """
-    x = np.asarray(x_global, np.float64)
-    if x.size != n_components * n_populations or x.ndim > 2:
-        raise InputError(
-            f"x has shape {x.shape}: the file needs C*P = {n_components}*{n_populations} = "
-            f"{n_components * n_populations} values."
-        )
-    if not np.isfinite(x).all():
-        raise InputError("x holds NaN or infinite values: it is no solution.")
-    return x.reshape(n_components, n_populations)
+WORKING_SLAB_BYTES = 256 * 2**20
+"""Larger slabs are not faster; ``max_bytes_per_slab`` bounds smaller ones."""
 
 
 def slab_sizes(shape: tuple[int, int, int, int], s_tile: int, max_bytes: int) -> tuple[int, int]:
@@ -66,6 +51,7 @@ def slab_sizes(shape: tuple[int, int, int, int], s_tile: int, max_bytes: int) ->
             f"max_bytes_per_slab={max_bytes} is less than one population of one spaxel "
             f"({least} bytes): raise it."
         )
+    max_bytes = min(max_bytes, max(WORKING_SLAB_BYTES, least))
     populations = min(P, max_bytes // least)
     spaxels = max(1, min(s_tile, max_bytes // (least * populations)))
     return int(spaxels), int(populations)
@@ -91,10 +77,11 @@ def reconstruct_from_cube(
 
 
 def reconstruct_matrix_free(path: Path, x: Float, normalization: Normalization) -> Float:
-    """Return ``A x`` (S, L) from LOSVDs and templates alone."""
+    """Return ``A x`` (S, L) from LOSVDs and templates alone, all in float64."""
     with reading(path) as file:
         inputs = read_model_inputs(file, normalization)
-    return MatrixFreeOperator(inputs.losvd, inputs.shifted_templates()).matvec(x)
+    shifted = inputs.shifted_templates(np.float64)
+    return MatrixFreeOperator(inputs.losvd, shifted, dtype=np.float64).matvec(x)
 
 
 def reconstruct_model_cube_single(
@@ -158,8 +145,9 @@ def reconstruct_model_cube_single(
     with reading(path) as file:
         dims = read_dims(file)
         x = checked_solution(x_global, dims["nComp"], dims["nPop"])
-        stored, acting = acting_cube(file, path, normalization)
-        stamp = model_cube_stamp(file, x, acting)
+        digest = digest_of_models(file)
+        stored, acting = acting_cube(file, path, normalization, digest)
+        stamp = model_cube_stamp(digest, x, acting)
     with visible_log(verbose), threads.blas_threads(blas_threads):
         if has_model_cube(path, name, stamp):
             logger.info("/%s of %s is current: nothing to do.", name, path)

@@ -35,9 +35,11 @@ def open_npz(path: Path) -> Iterator[NpzFile]:
         raise InputError(f"{path} is no file: give an npz file (np.savez).")
     try:
         # Our own stream, because NumPy leaves its own open when it stumbles over a damaged file.
-        with path.open("rb") as stream:
-            with _archive(np.load(stream, allow_pickle=False), path) as stored:
-                yield stored
+        with (
+            path.open("rb") as stream,
+            _archive(np.load(stream, allow_pickle=False), path) as stored,
+        ):
+            yield stored
     except InputError:
         raise
     except DAMAGE as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -13,10 +15,13 @@ from numpy.typing import NDArray
 
 from cubefit.config import require_choice
 from cubefit.errors import ConfigError, DependencyError, MissingDataError, StoreError
+from cubefit.progress import Progress, visible_log
 from cubefit.store import schema
 from cubefit.store.amend import sole_writer
 from cubefit.store.handle import new_file, reading
 from cubefit.store.tiles import CubeStatus, copy_all_but, read_status
+
+logger = logging.getLogger(__name__)
 
 Codec = Literal["gzip", "lzf", "bitshuffle-lz4"]
 CHUNK_BYTES = 4 * 2**20
@@ -209,3 +214,30 @@ def _verified(
         if on_bytes is not None:
             on_bytes(expected.nbytes)
     return True
+
+
+def compress_visibly(
+    path: Path,
+    *,
+    codec: Codec = "gzip",
+    level: int = 2,
+    shuffle: bool = True,
+    keep_bits: int | None = None,
+    verbose: bool = True,
+) -> tuple[int, int]:
+    """Run `compress_hypercube` with progress, and say what it saved."""
+    with reading(path) as file:
+        status = read_status(file)
+    # Every byte is copied once and verified once.
+    total = 1 if status is None else 8 * math.prod(status.grid.shape)
+    with visible_log(verbose), Progress("Compressing", total, verbose=verbose) as progress:
+        before, after = compress_hypercube(
+            path,
+            codec=codec,
+            level=level,
+            shuffle=shuffle,
+            keep_bits=keep_bits,
+            on_bytes=progress.advance,
+        )
+        logger.info("Models: %.3f GB before, %.3f GB now.", before / 1e9, after / 1e9)
+    return before, after

@@ -132,8 +132,13 @@ def write_inputs(path: Path, inputs: CubeInputs, *, overwrite: bool) -> bool:
 
 
 def write_rebin_products(path: Path) -> None:
-    """Add the rebin operator and the template transforms to a populated file."""
+    """Add the rebin operator and the template transforms to a populated file, unless current."""
     with reading(path) as file:
+        digest = digest_entries(file, (schema.TEMPLATES, schema.TEM_PIX, schema.OBS_PIX))
+        if all(e.path in file for e in schema.REBIN_PRODUCTS) and digest == file[
+            schema.R_T.path
+        ].attrs.get(schema.ATTR_DIGEST):
+            return
         templates, grids = file[schema.TEMPLATES.path][()], read_grids(file)
     rebin = spline_rebin_matrix(grids.tem_pix, grids.obs_pix).astype(np.float32)
     transform = np.fft.rfft(templates.astype(np.float64), axis=1).astype(np.complex64)
@@ -152,4 +157,5 @@ def write_rebin_products(path: Path) -> None:
         ):
             replace_dataset(file, entry.path, values, entry.labels())
         file[schema.TEMPLATES_FFT.path].attrs["note"] = note
+        file[schema.R_T.path].attrs[schema.ATTR_DIGEST] = digest
         file[schema.TEMPLATES_FFT_R.path] = file[schema.TEMPLATES_FFT.path]

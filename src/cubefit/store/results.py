@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -15,7 +16,7 @@ from cubefit.config import Normalization
 from cubefit.errors import InputError, MissingDataError, StaleError
 from cubefit.store import schema
 from cubefit.store.amend import replace_dataset
-from cubefit.store.digests import digest_array, digest_of_fit, digest_of_models
+from cubefit.store.digests import digest_array
 from cubefit.store.handle import amending, reading
 from cubefit.store.tiles import read_status, require_current, require_normalization
 
@@ -49,8 +50,30 @@ def write_solution(
         replace_dataset(file, schema.X_GLOBAL.path, np.ravel(x).astype(np.float64), attributes)
 
 
-def read_solution(path: Path, normalization: str) -> tuple[str, Float] | None:
-    """Return where the best earlier solution stands and its values (C, P), or None.
+class Solution(NamedTuple):
+    """An earlier solution in a file."""
+
+    path: str
+    """Where it stands."""
+    x: Float
+    """Shape (C, P)."""
+    epochs: int
+    """Epochs behind it, over all calls."""
+    seed: int | None
+    """Random seed of those epochs."""
+
+
+def read_solution(path: Path, normalization: str, digest: str) -> Solution | None:
+    """Return the best earlier solution, or None.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    normalization : str
+        That of the fit that wants to go on from it.
+    digest : str
+        `digest_of_fit` of that fit's inputs.
 
     Raises
     ------
@@ -63,8 +86,7 @@ def read_solution(path: Path, normalization: str) -> tuple[str, Float] | None:
             return None
         dataset = file[found.path]
         C, P = file[schema.LOSVD.path].shape[2], file[schema.TEMPLATES.path].shape[0]
-        current = digest_of_fit(file)
-        if dataset.shape != (C * P,) or dataset.attrs.get(schema.ATTR_DIGEST) != current:
+        if dataset.shape != (C * P,) or dataset.attrs.get(schema.ATTR_DIGEST) != digest:
             raise StaleError(
                 f"{found.path} in {path} was made from other inputs than those now in the file: "
                 "start afresh with warm_start='jacobi', or pass x0."
@@ -75,13 +97,19 @@ def read_solution(path: Path, normalization: str) -> tuple[str, Float] | None:
                 f"{found.path} in {path} was fitted with normalization={had!r}, not "
                 f"{normalization!r}: start afresh with warm_start='jacobi', or pass x0."
             )
-        return found.path, np.asarray(dataset[()], np.float64).reshape(C, P)
+        seed = dataset.attrs.get("seed")
+        return Solution(
+            path=found.path,
+            x=np.asarray(dataset[()], np.float64).reshape(C, P),
+            epochs=int(dataset.attrs.get("epochs_total", 0)),
+            seed=None if seed is None else int(seed),
+        )
 
 
-def model_cube_stamp(file: h5py.File, x: Float, normalization: str) -> dict[str, object]:
-    """Return the attributes that identify a reconstruction."""
+def model_cube_stamp(digest: str, x: Float, normalization: str) -> dict[str, object]:
+    """Return the attributes that identify a reconstruction; ``digest`` is of the models."""
     return {
-        schema.ATTR_DIGEST: digest_of_models(file),
+        schema.ATTR_DIGEST: digest,
         schema.ATTR_X_DIGEST: digest_array(np.ravel(x).astype(np.float64)),
         schema.ATTR_NORMALIZATION: normalization,
     }
@@ -130,9 +158,20 @@ def solution_normalization(file: h5py.File) -> Normalization | None:
 
 
 def acting_cube(
-    file: h5py.File, path: Path, wanted: Normalization | None
+    file: h5py.File, path: Path, wanted: Normalization | None, digest: str
 ) -> tuple[bool, Normalization]:
     """Return whether a finished HyperCube is to be used, and the normalization that acts.
+
+    Parameters
+    ----------
+    file : h5py.File
+        The file, open.
+    path : Path
+        Its name, for errors.
+    wanted : str or None
+        An explicit normalization.
+    digest : str
+        `digest_of_models` of the file.
 
     Raises
     ------
@@ -143,11 +182,18 @@ def acting_cube(
     """
     status = read_status(file)
     if status is not None and status.complete:
-        require_current(status, digest_of_models(file), path)
+        require_current(status, digest, path)
         require_normalization(status, wanted, path)
         return True, status.normalization
-    unfinished = None if status is None else status.normalization
-    return False, wanted or unfinished or solution_normalization(file) or "losvd"
+    return False, wanted or own_normalization(file)
+
+
+def own_normalization(file: h5py.File) -> Normalization:
+    """Return the normalization of the HyperCube in a file, else of ``/X_global``, else losvd."""
+    status = read_status(file)
+    if status is not None:
+        return status.normalization
+    return solution_normalization(file) or "losvd"
 
 
 def read_model_cube(path: Path, name: str = schema.MODEL_CUBE.path) -> Float:

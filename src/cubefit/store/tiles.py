@@ -197,6 +197,11 @@ def create_cube(path: Path, grid: TileGrid, normalization: str, digest: str) -> 
         models.attrs[schema.ATTR_TILE_SHAPE] = json.dumps(grid.tile)
 
 
+def sync_values(fd: int) -> None:
+    """Force written values to disk; some systems know the stronger form only."""
+    (os.fdatasync if hasattr(os, "fdatasync") else os.fsync)(fd)
+
+
 class TileWriter:
     """Writes tiles to their known places in the file, past HDF5.
 
@@ -262,8 +267,8 @@ class TileWriter:
         written, self._pending, self._pending_bytes = self._pending, [], 0
         if not written:
             return
-        os.fdatasync(self._fd)
+        sync_values(self._fd)
         for index in written:
             place = int(np.ravel_multi_index(index, self.grid.counts))
             write_all(self._fd, memoryview(b"\x01"), self._done_offset + place)
-        os.fdatasync(self._fd)
+        sync_values(self._fd)
