@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cubefit.errors import GridError, InputError
-from cubefit.inputs import check_inputs
+from cubefit.inputs import check_inputs, checked_solution
 from cubefit.spectra.shifted_templates import shifted_templates
 
 S, V, C, P, L, T = 4, 5, 3, 6, 9, 61
@@ -408,3 +408,20 @@ def test_units_are_free(unit):
         )
     )
     np.testing.assert_allclose(inputs.templates.max() / unit, good()["templates"].max())
+
+
+@pytest.mark.parametrize("shape", [(6,), (2, 3)])
+def test_solution_comes_flat_or_as_components_by_populations(shape):
+    x = np.arange(6.0).reshape(shape)
+    assert np.array_equal(checked_solution(x, 2, 3), np.arange(6.0).reshape(2, 3))
+
+
+def test_transposed_solution_is_refused():
+    with pytest.raises(InputError, match=r"\(P, C\), transpose it"):
+        checked_solution(np.zeros((3, 2)), 2, 3)
+
+
+@pytest.mark.parametrize("bad", [np.zeros(5), np.zeros((1, 6)), [0, 0, 0, 0, 0, np.nan]])
+def test_solution_of_another_length_or_with_nan_is_refused(bad):
+    with pytest.raises(InputError, match="x h"):
+        checked_solution(bad, 2, 3)

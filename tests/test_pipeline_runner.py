@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
+from cubefit import pipeline_runner
 from cubefit.errors import (
     ConfigError,
     InputError,
@@ -402,3 +403,14 @@ def test_through_a_link(built, tmp_path):
     x, _ = fit(str(link))
     np.testing.assert_array_equal(x_global(built), x)
     assert link.is_symlink()
+
+
+def test_a_solution_that_cannot_be_written_is_returned_all_the_same(built, caplog, monkeypatch):
+    def refuse(*_args):
+        raise StoreError("the disk is full: make space")
+
+    monkeypatch.setattr(pipeline_runner, "write_solution", refuse)
+    x, stats = PipelineRunner(built).solve_all(verbose=False)
+    assert x.any()
+    assert stats["committed"] is False
+    assert "returned but not in the file: the disk is full" in caplog.text

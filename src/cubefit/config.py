@@ -97,8 +97,8 @@ class SolverCfg:
     ratio_use: bool | None = None
     """Enforce the orbit-weight ratios; None does so when orbit weights are given."""
     ratio_prob: float = 0.02
-    """Chance per spaxel of one batch of ratio rows, 0 to 1. Drawn per pixel row instead, the same
-    chance raises the misfit tenfold on the demo: the rows then fight the data."""
+    """Chance of one batch of ratio rows, 0 to 1. Per spaxel, not per pixel row: the
+    rows then nudge, and do not fight the data."""
     ratio_eta: float | None = None
     """Relaxation of a ratio row; None takes ``0.1 * lr``."""
     ratio_anchor: int | Literal["auto"] = "auto"

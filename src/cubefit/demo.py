@@ -139,7 +139,7 @@ def make_mock(size: DemoSize) -> Mock:
     templates = library.templates[:, :, youngest :: settings.age_step]
     templates = templates / np.median(templates)
     # Templates of equal light: with equal mass, old stars are 100 times fainter than young ones
-    # and Kaczmarz sweeps crawl (chi2 per voxel 21 instead of 1.3 after 20 epochs).
+    # and Kaczmarz sweeps crawl: see benchmarks/template_scaling.py.
     light = np.median(templates, axis=0)
     templates /= light
     metal, log_age = (a.ravel() for a in np.meshgrid(metals, np.log10(ages), indexing="ij"))
