@@ -15,7 +15,7 @@ from cubefit.config import SolverCfg
 from cubefit.inverse.kaczmarz import KaczmarzState, sweeps
 from cubefit.inverse.objective import Objective
 from cubefit.inverse.operators import Operator
-from cubefit.inverse.ratio import RatioRows
+from cubefit.inverse.ratio import ratio_rows
 from cubefit.progress import Progress
 
 __all__ = ["SolverCfg", "solve_global_kaczmarz"]
@@ -72,9 +72,7 @@ def solve_global_kaczmarz(
     """
     started = time.monotonic()
     S = operator.shape[0]
-    ratio = None
-    if orbit_weights is not None and cfg.ratio_use is not False:
-        ratio = RatioRows.of(np.asarray(orbit_weights, np.float64), operator.shape[1], cfg)
+    ratio = ratio_rows(orbit_weights, operator.shape[1], cfg)
     start = KaczmarzState(x=x0, epoch=first_epoch)
     last = replace(cfg, epochs=first_epoch + cfg.epochs)
     x = x0

@@ -26,7 +26,7 @@ from cubefit.inputs import checked_solution
 from cubefit.inverse.matrix_free import MatrixFreeOperator
 from cubefit.inverse.objective import Objective
 from cubefit.inverse.operators import Operator, StoredOperator
-from cubefit.inverse.ratio import RatioRows
+from cubefit.inverse.ratio import ratio_rows
 from cubefit.inverse.seeds import jacobi_seed
 from cubefit.kaczmarz_solver import BatchHook, EpochHook, solve_global_kaczmarz
 from cubefit.progress import visible_log
@@ -49,14 +49,6 @@ COMMITTED_STATS = (
     "method", "epochs_total", "seed", "chi2", "n_voxels", "warm_start", "operator", "normalization",
 )  # fmt: skip
 """What stands beside ``/X_global`` in the file."""
-
-
-def require_weights(orbit_weights: ArrayLike | None, n_components: int, cfg: SolverCfg) -> None:
-    """Raise ConfigError or InputError unless the ratio rows can be made."""
-    if orbit_weights is not None and cfg.ratio_use is not False:
-        RatioRows.of(np.asarray(orbit_weights, np.float64), n_components, cfg)
-    elif cfg.ratio_use:
-        raise ConfigError("ratio_use=True needs orbit_weights: pass them.")
 
 
 def require_use(warm_start: WarmStart, x0: Float | None) -> None:
@@ -240,7 +232,7 @@ class PipelineRunner:
             self.dims, objective = read_dims(file), read_objective(file)
             digests = digest_inputs(file)
         C, P = self.dims["nComp"], self.dims["nPop"]
-        require_weights(orbit_weights, C, cfg)
+        ratio_rows(orbit_weights, C, cfg)
         given = None if x0 is None else checked_solution(x0, C, P)
         require_use(warm_start, given)
         with visible_log(verbose), threads.blas_threads(blas_threads), ExitStack() as stack:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from cubefit.config import SolverCfg
 from cubefit.errors import ConfigError, InputError
-from cubefit.inverse.ratio import RatioRows
+from cubefit.inverse.ratio import RatioRows, ratio_rows
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -122,3 +122,12 @@ def test_bad_weights_are_refused(weights, words):
 def test_an_anchor_without_weight_is_refused(anchor):
     with pytest.raises(ConfigError, match="component below 3 of positive weight"):
         RatioRows.of(np.array([1.0, 0.0, 1.0]), 3, SolverCfg(ratio_anchor=anchor))
+
+
+def test_ratio_rows_follow_the_settings():
+    weights = np.array([1.0, 2.0])
+    assert ratio_rows(None, 2, SolverCfg()) is None
+    assert ratio_rows(weights, 2, SolverCfg(ratio_use=False)) is None
+    assert ratio_rows(weights, 2, SolverCfg()).anchor == 1
+    with pytest.raises(ConfigError, match="ratio_use=True needs orbit_weights"):
+        ratio_rows(None, 2, SolverCfg(ratio_use=True))

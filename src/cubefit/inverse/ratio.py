@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from cubefit.config import SolverCfg
 from cubefit.errors import ConfigError, InputError
@@ -77,3 +77,22 @@ class RatioRows:
             step = self.eta * residual / (n_populations * (1.0 + ratio**2))
             x[c] -= step
             x[self.anchor] += step * ratio
+
+
+def ratio_rows(
+    orbit_weights: ArrayLike | None, n_components: int, config: SolverCfg
+) -> RatioRows | None:
+    """Return the ratio rows that the settings ask for, or None.
+
+    Raises
+    ------
+    ConfigError
+        If they are asked for without weights.
+    InputError
+        If the weights are unusable, see `RatioRows.of`.
+    """
+    if orbit_weights is None and config.ratio_use:
+        raise ConfigError("ratio_use=True needs orbit_weights: pass them.")
+    if orbit_weights is None or config.ratio_use is False:
+        return None
+    return RatioRows.of(np.asarray(orbit_weights, np.float64), n_components, config)
