@@ -47,9 +47,18 @@ def test_error_is_one_sentence_without_traceback(monkeypatch, capsys):
     assert printed.count("\n") == 1
 
 
-def test_interrupt_has_its_own_exit_code(monkeypatch):
+def test_refusal_of_the_system_is_one_sentence(monkeypatch, capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert run_main(monkeypatch, "demo", "--out", str(tmp_path / "file")) == cli.EXIT_ERROR
+    printed = capsys.readouterr().err
+    assert printed.startswith("Error: ")
+    assert "File exists" in printed.replace("\n", " ")
+
+
+def test_interrupt_has_its_own_exit_code(monkeypatch, capsys):
     def interrupt(*_args, **_options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "run_demo", interrupt)
-    assert run_main(monkeypatch, "demo") == 130
+    assert run_main(monkeypatch, "demo") == cli.EXIT_INTERRUPTED == 130
+    assert "built tiles are kept" in capsys.readouterr().err

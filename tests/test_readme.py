@@ -5,17 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
-
-from cubefit.demo import make_mock
-
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
 def test_quick_start_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    arrays = make_mock("small").arrays
-    names = dict(arrays, np=np)
+    names = {}
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     exec(compile(code, "README.md", "exec"), names)  # noqa: S102 - our own text
     assert "Safe=True" in capsys.readouterr().out

@@ -15,11 +15,18 @@ def in_force():
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_a_count_holds_inside_and_only_there(count):
+def test_a_count_holds_inside_and_only_there(count, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)), raising=False)
     before = in_force()
     with blas_threads(count):
         assert in_force() == {count}
     assert in_force() == before
+
+
+def test_no_more_threads_than_usable_cores(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1}, raising=False)
+    with blas_threads(1000):
+        assert in_force() == {2}
 
 
 def test_an_error_gives_the_threads_back():

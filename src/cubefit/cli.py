@@ -17,6 +17,7 @@ from cubefit.demo import DemoReport, run_demo
 from cubefit.errors import CubeFitError
 
 EXIT_ERROR = 1
+EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     help="One global, non-negative fit of stellar populations to orbits over an IFU cube.",
@@ -63,7 +64,11 @@ def demo(
 
     Example: cubefit demo --out cubefit-demo
     """
-    summarise(run_demo(out, size.value, verbose=not quiet))
+    try:
+        summarise(run_demo(out, size.value, verbose=not quiet))
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Interrupted: run the same command again, built tiles are kept.")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 def summarise(report: DemoReport) -> None:
@@ -73,10 +78,12 @@ def summarise(report: DemoReport) -> None:
     table.add_column()
     table.add_column(overflow="fold")
     rows = {
-        "chi2 per voxel": f"{stats['chi2_per_voxel']:.3f} ({stats['n_voxels']:,} voxels)",
+        "chi2 per voxel": f"{stats['chi2_per_voxel']:.3f} (the true galaxy: "
+        f"{report.true_chi2_per_voxel:.3f}; {stats['n_voxels']:,} voxels)",
+        "total mass": f"{report.total_mass:.3f} (truth 1)",
         "light error of the components": f"{100 * report.light_error:.1f} % of the total light",
         "mass error of the components": f"{100 * report.mass_error:.1f} % of the total mass "
-        "(without priors, mass and age are nearly degenerate)",
+        "(old stars are faint: masses converge last)",
         "mean age, by light": "{:.2f} Gyr (truth {:.2f} Gyr)".format(*report.ages_by_light),
         "mean age, by mass": "{:.2f} Gyr (truth {:.2f} Gyr)".format(*report.ages_by_mass),
         "log age per component, by light": f"{report.log_age_rms:.3f} dex rms error",
@@ -95,7 +102,7 @@ def main() -> None:
     """Run the command line; errors are one sentence."""
     try:
         app()
-    except CubeFitError as error:
+    except (CubeFitError, OSError) as error:
         message = Text.assemble(("Error:", "bold red"), f" {error}")
         Console(stderr=True).print(message, soft_wrap=True)
         sys.exit(EXIT_ERROR)

@@ -71,6 +71,8 @@ class Mock:
     """log10(age / Gyr) of each template, shape (P,)."""
     metal: Float
     """[M/H] of each template, shape (P,)."""
+    chi2_per_voxel: float
+    """Of the truth against its own noisy data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +83,11 @@ class DemoReport:
     light_error: float
     """Sum of absolute errors of the components' light over the total light."""
     mass_error: float
-    """Likewise of their masses; without priors mass and age are nearly degenerate."""
+    """Likewise of their masses."""
+    total_mass: float
+    """Fitted total mass; the truth is 1."""
+    true_chi2_per_voxel: float
+    """What the noise alone leaves: chi2 per voxel of the true galaxy."""
     log_age_rms: float
     """Rms error of the components' mean log10 age, all by light, dex."""
     metal_rms: float
@@ -178,6 +184,7 @@ def make_mock(size: DemoSize) -> Mock:
         light=light.ravel(),
         log_age=log_age,
         metal=metal,
+        chi2_per_voxel=float(np.mean(((noisy - cube) / noise) ** 2)),
     )
 
 
@@ -257,6 +264,8 @@ def run_demo(out: Path, size: DemoSize = "small", *, verbose: bool = True) -> De
         fit=fit,
         light_error=total_error(light, true_light),
         mass_error=total_error(mass, mock.mass_true),
+        total_mass=float(mass.sum()),
+        true_chi2_per_voxel=mock.chi2_per_voxel,
         log_age_rms=mean_rms(light, true_light, mock.log_age),
         metal_rms=mean_rms(light, true_light, mock.metal),
         ages_by_light=(

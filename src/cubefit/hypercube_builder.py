@@ -154,7 +154,7 @@ def announce(path: Path, grid: TileGrid, done: NDArray[np.bool_]) -> None:
     total = sum(tile_bytes(grid, index) for index in missing_tiles(done))
     logger.info(
         "HyperCube of %s (S, C, P, L) = %s: %d of %d tiles of %s to build, %.2f GB, about %.0f s "
-        "at %.1f GB/s; %.0f GB free. Stop at any time: the next call goes on.",
+        "on a disk that takes %.1f GB/s; %.0f GB free. Stop at any time: the next call goes on.",
         path, grid.shape, int((~done).sum()), done.size, grid.tile, total / 1e9,
         total / TYPICAL_BYTES_PER_S, TYPICAL_BYTES_PER_S / 1e9,
         shutil.disk_usage(path.resolve().parent).free / 1e9,
@@ -194,8 +194,12 @@ def fill_cube(path: Path, status: CubeStatus, inputs: ModelInputs, *, verbose: b
         TileWriter(path) as writer,
         closing(computed_tiles(maker, tiles, grid.tile, writer)) as written,
     ):
-        for index in written:
-            progress.advance(tile_bytes(grid, index))
+        try:
+            for index in written:
+                progress.advance(tile_bytes(grid, index))
+        except KeyboardInterrupt:
+            logger.warning("Interrupted: finished tiles of %s are kept, call again to go on.", path)
+            raise
     return total
 
 

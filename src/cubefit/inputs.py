@@ -128,7 +128,10 @@ def boolean(name: str, values: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.
             hint = f"Row L mismatch ({array.size} vs {shape[0]}): "
         raise InputError(f"{hint}{name} has shape {array.shape}, the data need {shape}.")
     if array.dtype != bool and not np.isin(array, (0, 1)).all():
-        raise InputError(f"{name} holds values other than 0 and 1: give booleans, True = use.")
+        raise InputError(
+            f"{name} holds values other than 0 and 1: give booleans, True = use; from pixel "
+            "numbers, np.isin(np.arange(L), numbers)."
+        )
     return array.astype(bool)
 
 

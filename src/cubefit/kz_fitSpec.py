@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cubefit.config import SolverCfg, require_positive
 from cubefit.errors import CubeFitError, InputError
 from cubefit.hdf5_manager import H5Manager
 from cubefit.hypercube_builder import build_hypercube
@@ -39,6 +40,9 @@ __all__ = ["FitResult", "fit_arrays", "main", "reconstruct_model_cube_single"]
 
 # Not __name__, which is __main__ under python -m.
 logger = logging.getLogger("cubefit.kz_fitSpec")
+
+EXIT_ERROR = 1
+EXIT_INTERRUPTED = 130
 
 Arrays = Mapping[str, NDArray[Any]]
 GRID_KEYS = ("tem_pix", "obs_pix", "vel_pix")
@@ -190,10 +194,16 @@ def fit_arrays(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the sequence from the command line; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m cubefit.kz_fitSpec", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m cubefit.kz_fitSpec",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("inputs", type=Path, help="npz file with the arrays")
-    parser.add_argument("--out", type=Path, default=Path("cubefit-fit"), help="folder of results")
-    parser.add_argument("--epochs", type=int, default=5, help="Kaczmarz epochs")
+    parser.add_argument(
+        "--out", type=Path, default=Path("cubefit-fit"), help="folder of results (%(default)s)"
+    )
+    parser.add_argument("--epochs", type=int, default=5, help="Kaczmarz epochs (%(default)s)")
     parser.add_argument("--no-build", action="store_true", help="fit without the HyperCube on disk")
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a file made from other arrays"
@@ -202,6 +212,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=None, help="compute threads")
     options = parser.parse_args(argv)
     try:
+        SolverCfg(epochs=options.epochs)
+        require_positive("--threads", options.threads)
         result = fit_arrays(
             read_arrays(options.inputs),
             options.out,
@@ -211,9 +223,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             warm_start="jacobi" if options.fresh else "auto",
             blas_threads=options.threads,
         )
-    except CubeFitError as error:
+    except (CubeFitError, OSError) as error:
         sys.stderr.write(f"Error: {error}\n")
-        return 1
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted: run it again, built tiles are kept; the fit starts over.\n")
+        return EXIT_INTERRUPTED
     with visible_log(verbose=True):
         logger.info(
             "chi2 per voxel %.4g; results in %s", result.stats["chi2_per_voxel"], options.out

@@ -24,11 +24,11 @@ def blas_threads(count: int | None) -> AbstractContextManager[object]:
     Parameters
     ----------
     count : int or None
-        None takes those that BLAS has now, `usable_cores` at most.
+        None takes those that BLAS has now; `usable_cores` at most in any case.
     """
     blas = ThreadpoolController().select(user_api="blas")
     present = [library["num_threads"] for library in blas.info()]
     limit: AbstractContextManager[object] = blas.limit(
-        limits=count or min([usable_cores(), *present])
+        limits=min(count, usable_cores()) if count else min([usable_cores(), *present])
     )
     return limit

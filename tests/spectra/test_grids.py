@@ -166,3 +166,10 @@ def test_missing_cover_is_refused_with_both_ranges():
     assert require_cover(templates, observed).safe
     with pytest.raises(GridError, match=r"cover 4914\.8-\d+\.\d A, but .* needs 4909\.0-.*wider"):
         require_cover(templates, observed, (0.0, 500.0))
+
+
+@pytest.mark.parametrize("unit_in_angstrom", [10.0, 1e4])
+def test_other_units_under_the_logarithm_are_refused(unit_in_angstrom):
+    grid = np.log(np.array([4800.0, 5000.0]) / unit_in_angstrom)
+    with pytest.raises(GridError, match="below 900 A"):
+        require_ln_wave(grid, "obs_pix")

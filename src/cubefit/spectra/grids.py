@@ -24,6 +24,10 @@ COVER_SLACK_PX: Final = 1e-6
 """Template pixels by which rounding may make a margin fall short."""
 
 
+SHORTEST_LN_WAVE: Final = 6.8
+"""ln(900 Angstrom): galaxies send no starlight below; nanometres and microns would end up there."""
+
+
 def ln_shift(velocity_kms: ArrayLike) -> NDArray[np.float64]:
     """Return the shift in ln(wavelength) of a source that recedes at ``velocity_kms``.
 
@@ -102,10 +106,15 @@ def require_ln_wave(grid: ArrayLike, name: str) -> NDArray[np.float64]:
                 f"{name} runs from {low:.6g} to {high:.6g}, which looks like Angstrom where "
                 f"ln(Angstrom) is due: pass np.log(wavelength), evenly spaced."
             )
-        if high < 5.0:
+        if low >= 0.0 and high < 5.0:
             raise GridError(
                 f"{name} runs from {low:.6g} to {high:.6g}, which looks like log10(Angstrom) where "
                 f"ln(Angstrom) is due: multiply by np.log(10)."
+            )
+        if high < SHORTEST_LN_WAVE:
+            raise GridError(
+                f"{name} runs from {low:.6g} to {high:.6g}, which is below 900 A and looks like "
+                "another unit than Angstrom under the logarithm: pass np.log(Angstrom)."
             )
     return require_uniform(grid, name, "ln(Angstrom)")
 

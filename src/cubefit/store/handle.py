@@ -24,7 +24,9 @@ def require_hdf5(path: Path) -> None:
     if not os.access(path, os.R_OK):
         raise StoreError(f"{path} cannot be read: get read permission.")
     if path.is_dir() or not h5py.is_hdf5(path):
-        raise StoreError(f"{path} is no HDF5 file: give a file made by H5Manager.")
+        raise StoreError(
+            f"{path} is no HDF5 file: give a file made by H5Manager, or a new path to populate."
+        )
 
 
 def require_format(file: h5py.File, path: Path) -> None:

@@ -93,7 +93,7 @@ def require_no_products(path: Path) -> None:
     if found:
         raise StoreError(
             f"{path} holds {', '.join(found)}, made from other inputs than these: give another "
-            "path, or pass overwrite=True to drop them."
+            "path, or pass overwrite=True (--overwrite) to drop them."
         )
 
 
