@@ -17,8 +17,9 @@ def overlap_matrix(
 ) -> NDArray[np.float64]:
     """Return the operator that averages source bins into target bins.
 
-    The source is taken as constant inside each bin, which conserves flux for any two grids. It
-    serves to log-rebin library spectra; models use the smoother `spline_rebin_matrix`.
+    The source is taken as constant inside each bin, which conserves flux for any two grids
+    but shows stairs where target bins are narrower. Models use the smoother `spline_rebin_matrix`,
+    and SSP libraries are log-rebinned through a spline of their running integral.
 
     Parameters
     ----------
