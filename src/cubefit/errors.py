@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+EXIT_REQUEUE: Final = 75
+"""Exit code of work that a signal stopped at a safe point (EX_TEMPFAIL): run the same again."""
+
 
 class CubeFitError(Exception):
     """Base of every error that CubeFit raises on purpose."""
@@ -37,3 +42,14 @@ class LockedError(StoreError):
 
 class DependencyError(CubeFitError, ImportError):
     """An optional package is needed and not installed."""
+
+
+class StoppedError(SystemExit):
+    """A signal asked for the end, and the state is safe: the same call goes on from there.
+
+    Left alone, it ends the program with exit code 75, on which a batch script can requeue.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.code = EXIT_REQUEUE

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cubefit.config import BuildConfig, Normalization
 from cubefit.errors import StaleError
+from cubefit.interrupts import stop_requests
 from cubefit.inverse.scaling import order_one
 from cubefit.progress import Progress, visible_log
 from cubefit.store.amend import sole_writer
@@ -190,16 +191,23 @@ def fill_cube(path: Path, status: CubeStatus, inputs: ModelInputs, *, verbose: b
     total = sum(tile_bytes(grid, index) for index in tiles)
     maker = TileMaker(inputs, grid)
     with (
+        stop_requests() as request,
         Progress("Building", total, verbose=verbose) as progress,
         TileWriter(path) as writer,
         closing(computed_tiles(maker, tiles, grid.tile, writer)) as written,
     ):
-        try:
-            for index in written:
-                progress.advance(tile_bytes(grid, index))
-        except KeyboardInterrupt:
-            logger.warning("Interrupted: finished tiles of %s are kept, call again to go on.", path)
-            raise
+        for index in written:
+            progress.advance(tile_bytes(grid, index))
+            if request:
+                break
+    if request:
+        with reading(path) as file:
+            found = read_status(file)
+        done = 0 if found is None else int(found.done.sum())
+        if done < status.done.size:
+            how = f"{done} of {status.done.size} tiles of {path} are done; the same call goes on."
+            logger.warning("Stopping: %s", how)
+            request.stop(how)
     return total
 
 
@@ -217,7 +225,8 @@ def build_hypercube(
 ) -> BuildReport:
     """Build ``/HyperCube/models``, or go on where an earlier call stopped.
 
-    Killing it at any time costs the tiles under way and nothing else.
+    Killing it at any time costs the tiles under way and nothing else. Ctrl-C, SIGTERM and SIGUSR1
+    end it after the tile under way.
 
     Parameters
     ----------
@@ -247,6 +256,9 @@ def build_hypercube(
         If the file's HyperCube was built from other inputs or with another normalization.
     StoreError
         If the disk cannot hold it, or another process writes to the file.
+    KeyboardInterrupt, StoppedError
+        After Ctrl-C or another signal; the next call goes on. The second of them ends the program
+        with exit code 75.
     """
     path = Path(path)
     config = BuildConfig(
@@ -262,9 +274,10 @@ def build_hypercube(
     with reading(path):
         pass
     with visible_log(verbose), blas_threads(config.n_workers):
-        with sole_writer(path):
+        with sole_writer(path, "build") as lock:
             status, inputs = prepare_cube(path, config, overwrite=overwrite)
             tiles_built, written = int((~status.done).sum()), 0
+            lock.tell(filling_since=time.time(), tiles_before=status.done.size - tiles_built)
             if tiles_built:
                 written = fill_cube(path, status, inputs, verbose=verbose)
         elapsed = time.monotonic() - started

@@ -14,10 +14,16 @@ from cubefit.errors import ConfigError, DependencyError, LockedError, MissingDat
 from cubefit.hypercube_builder import build_hypercube
 from cubefit.hypercube_reader import HyperCubeReader
 from cubefit.store import compress
-from cubefit.store.compress import compress_hypercube, compressed_chunks, round_mantissa, slabs_of
+from cubefit.store.compress import (
+    RunningChecksums,
+    compress_hypercube,
+    compressed_chunks,
+    round_mantissa,
+    slabs_of,
+)
 from cubefit.store.handle import open_h5
 from cubefit.store.lock import writer_lock
-from cubefit.store.tiles import read_status
+from cubefit.store.tiles import TileGrid, read_status, tile_checksum
 
 MODELS = "/HyperCube/models"
 SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
@@ -155,6 +161,16 @@ def test_a_copy_that_reads_back_differently_is_dropped(built, monkeypatch):
 compress_models = compress._copy_models
 
 
+def test_a_damaged_tile_is_not_compressed(built):
+    with h5py.File(built, "r+") as file:
+        file[MODELS][3, 2, 1, 0] += 1e-6
+    before = built.read_bytes()
+    told = r"1 tiles .* damaged, first \(1, 1, 0\): .*--forget-damaged"
+    with pytest.raises(StoreError, match=told):
+        compress_hypercube(built)
+    assert built.read_bytes() == before
+
+
 def spoil(target, sizes):
     target[MODELS][3, 2, 1, 0] += 1e-6
     return sizes
@@ -255,18 +271,32 @@ else:
         subprocess.run([sys.executable, "-c", code, path, action], check=True)
 
 
+few = st.integers(1, 9)
+
+
 @given(
-    shape=st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.integers(1, 9)),
+    shape=st.tuples(few, few, few, few),
+    chunks=st.tuples(few, few, few),
     slab_bytes=st.integers(1, 4000),
+    seed=st.integers(0, 2**32 - 1),
 )
-def test_slabs_cover_the_cube_once(shape, slab_bytes):
+def test_slabs_cover_the_cube_once_and_add_up_to_the_checksums_of_the_tiles(
+    shape, chunks, slab_bytes, seed
+):
+    grid = TileGrid.of(shape, *chunks)
+    models = np.random.default_rng(seed).random(shape, np.float32)
+    running = RunningChecksums(grid)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compress, "SLAB_BYTES", slab_bytes)
         covered = np.zeros(shape, int)
-        for part in slabs_of(shape):
+        for part in slabs_of(grid):
             covered[part] += 1
-            assert covered[part].nbytes // 2 <= max(slab_bytes, 4 * shape[2] * shape[3])
+            least = 4 * shape[2] * shape[3] * grid.tile[1]
+            assert covered[part].nbytes // 2 <= max(slab_bytes, least)
+            running.take(part[0].start, part[1].start, models[part])
     assert (covered == 1).all()
+    for index in np.ndindex(grid.counts):
+        assert running.found[index] == tile_checksum(models[grid.slices(index)])
 
 
 @given(shape=st.tuples(*[st.integers(1, 3000)] * 4))

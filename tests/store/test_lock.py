@@ -50,7 +50,7 @@ def test_the_lock_goes_with_its_holder(path):
 
 def test_a_second_writer_is_told_host_process_and_time(path, holder):
     host = re.escape(os.uname().nodename)
-    told = rf"cube.h5 is being written by process {holder.pid} on {host}, since 20\d\d-"
+    told = rf"cube.h5 is being written by process {holder.pid} on {host} \(write\), since 20\d\d-"
     with pytest.raises(LockedError, match=told), writer_lock(path):
         pass
     assert lock_path(path).exists()

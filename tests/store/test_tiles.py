@@ -12,7 +12,7 @@ from cubefit.errors import ConfigError, StoreError
 from cubefit.store import schema, tiles
 from cubefit.store.handle import new_file, open_h5, reading
 from cubefit.store.lock import writer_lock
-from cubefit.store.tiles import TileGrid, TileWriter, create_cube, read_status
+from cubefit.store.tiles import TileGrid, TileWriter, create_cube, read_status, tile_checksum
 
 length = st.integers(1, 30)
 wanted = st.integers(1, 40) | st.just(10**12)
@@ -111,8 +111,10 @@ def test_tiles_reach_their_places_and_are_then_done(cube):
     with open_h5(cube, "reader") as file:
         models = file[schema.MODELS.path][()]
         done = read_status(file).done
+        checksums = read_status(file).checksums
     for n, index in enumerate(written):
         assert (models[grid.slices(index)] == n + 1.0).all()
+        assert checksums[index] == tile_checksum(models[grid.slices(index)])
     assert sorted(map(tuple, np.argwhere(done))) == sorted(written)
     assert np.count_nonzero(models) == sum(
         math.prod(s.stop - s.start for s in grid.slices(i)) * 40 for i in written
@@ -131,7 +133,8 @@ def test_done_comes_after_the_sync(cube, monkeypatch):
         for index in ((0, 0, 0), (1, 0, 0), (1, 2, 0), (2, 0, 0)):
             writer.write(index, filled(writer.grid, index, 1.0))
     last = tile // 3
-    assert calls == [tile, tile, tile, "sync", 1, 1, 1, "sync", last, "sync", 1, "sync"]
+    mark = [4, 1]  # the checksum, then the done byte
+    assert calls == [tile, tile, tile, "sync", *3 * mark, "sync", last, "sync", *mark, "sync"]
 
 
 def test_a_failed_sync_marks_nothing_done_not_even_later(cube, monkeypatch):

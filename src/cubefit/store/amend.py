@@ -28,7 +28,7 @@ from cubefit.errors import LockedError, StoreError
 from cubefit.store import schema
 from cubefit.store.access import read_apart
 from cubefit.store.files import beside, replacement, write_all, writing_to
-from cubefit.store.lock import writer_lock
+from cubefit.store.lock import WriterLock, writer_lock
 
 logger = logging.getLogger(__name__)
 
@@ -197,8 +197,15 @@ def apply_redo(path: Path) -> None:
 
 
 @contextmanager
-def sole_writer(path: Path) -> Iterator[None]:
+def sole_writer(path: Path, task: str = "write") -> Iterator[WriterLock]:
     """Hold the right to write to ``path``, after completing an amendment that was killed.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    task : str
+        What for, as others are told.
 
     Raises
     ------
@@ -207,10 +214,10 @@ def sole_writer(path: Path) -> Iterator[None]:
     StoreError
         If the disk is full, or the file may not be written.
     """
-    with writer_lock(path), writing_to(path):
+    with writer_lock(path, task) as lock, writing_to(path):
         if redo_path(path).exists():
             apply_redo(path)
-        yield
+        yield lock
 
 
 def finish_interrupted_amendment(path: Path) -> None:

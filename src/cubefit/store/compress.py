@@ -19,7 +19,7 @@ from cubefit.progress import Progress, visible_log
 from cubefit.store import schema
 from cubefit.store.amend import sole_writer
 from cubefit.store.handle import new_file, reading
-from cubefit.store.tiles import CubeStatus, copy_all_but, read_status
+from cubefit.store.tiles import CubeStatus, TileGrid, copy_all_but, read_status, tile_checksum
 
 logger = logging.getLogger(__name__)
 
@@ -103,14 +103,52 @@ def compressed_chunks(shape: tuple[int, int, int, int]) -> tuple[int, int, int, 
     return 1, components, populations, L
 
 
-def slabs_of(shape: tuple[int, int, int, int]) -> Iterator[tuple[slice, slice]]:
-    """Yield ranges of spaxels and components of at most `SLAB_BYTES`."""
-    S, C, P, L = shape
-    components = min(C, max(1, SLAB_BYTES // (4 * P * L)))
+def slabs_of(grid: TileGrid) -> Iterator[tuple[slice, slice]]:
+    """Yield ranges of spaxels and components of about `SLAB_BYTES`, components in whole tiles."""
+    S, C, P, L = grid.shape
+    tiles = max(1, SLAB_BYTES // (4 * P * L * grid.tile[1]))
+    components = min(C, tiles * grid.tile[1])
     spaxels = min(S, max(1, SLAB_BYTES // (4 * P * L * C))) if components == C else 1
     for s in range(0, S, spaxels):
         for c in range(0, C, components):
             yield slice(s, min(s + spaxels, S)), slice(c, min(c + components, C))
+
+
+class RunningChecksums:
+    """The checksums of all tiles of a HyperCube that comes slab by slab, spaxels in order."""
+
+    def __init__(self, grid: TileGrid) -> None:
+        self._grid = grid
+        self.found = np.zeros(grid.counts, np.uint32)
+
+    def take(self, first_spaxel: int, first_component: int, slab: NDArray[np.float32]) -> None:
+        """Go on with the models of some spaxels and components, all populations."""
+        s_tile, c_tile, p_tile = self._grid.tile[:3]
+        for offset, plane in enumerate(slab):
+            s = (first_spaxel + offset) // s_tile
+            for c in range(0, plane.shape[0], c_tile):
+                for p in range(0, plane.shape[1], p_tile):
+                    index = s, (first_component + c) // c_tile, p // p_tile
+                    part = plane[c : c + c_tile, p : p + p_tile]
+                    self.found[index] = tile_checksum(part, int(self.found[index]))
+
+
+def require_checksums(
+    found: NDArray[np.uint32], expected: NDArray[np.uint32], path: Path, mend: str
+) -> None:
+    """Raise StoreError if tiles are not what was written.
+
+    Raises
+    ------
+    StoreError
+        With the first of them.
+    """
+    damaged = np.argwhere(found != expected)
+    if len(damaged):
+        first = tuple(int(i) for i in damaged[0])
+        raise StoreError(
+            f"{len(damaged)} tiles of the HyperCube in {path} are damaged, first {first}: {mend}"
+        )
 
 
 def compress_hypercube(
@@ -153,7 +191,7 @@ def compress_hypercube(
     filters = filters_of(codec, level, shuffle=shuffle)
     with reading(path):
         pass
-    with sole_writer(path), reading(path) as source:
+    with sole_writer(path, "compress"), reading(path) as source:
         status = read_status(source)
         if status is None or not status.complete:
             raise MissingDataError(
@@ -162,30 +200,29 @@ def compress_hypercube(
         require_filters(status)
         with new_file(path) as target:
             copy_all_but(source, target, schema.HYPERCUBE_GROUP)
-            before, after = _copy_models(source, target, filters, bits, on_bytes)
+            before, after = _copy_models(source, target, path, status, filters, bits, on_bytes)
             attributes = target[schema.MODELS.path].attrs
             left = min(bits, int(attributes.get(schema.ATTR_MANTISSA_BITS, MANTISSA_BITS)))
             label = codec if left == MANTISSA_BITS else f"{codec}, {left} mantissa bits"
             attributes[schema.ATTR_COMPRESSION] = label
             attributes[schema.ATTR_MANTISSA_BITS] = left
-            if not _verified(source, target, bits, on_bytes):
-                raise StoreError(
-                    f"The compressed copy of {path} reads back differently: the file was left as "
-                    "it is. Check the disk."
-                )
+            _verify(target, path, on_bytes)
     return before, after
 
 
 def _copy_models(
     source: h5py.File,
     target: h5py.File,
+    path: Path,
+    status: CubeStatus,
     filters: Mapping[str, Any],
     bits: int,
     on_bytes: Callable[[int], None] | None,
 ) -> tuple[int, int]:
     models = source[schema.MODELS.path]
     target.create_group(schema.HYPERCUBE_GROUP)
-    source.copy(schema.DONE.path, target, name=schema.DONE.path)
+    for entry in (schema.DONE, schema.CHECKSUMS):
+        source.copy(entry.path, target, name=entry.path)
     copy = target.create_dataset(
         schema.MODELS.path,
         models.shape,
@@ -194,26 +231,36 @@ def _copy_models(
         **filters,
     )
     copy.attrs.update(models.attrs)
-    for s, c in slabs_of(models.shape):
+    read, written = RunningChecksums(status.grid), RunningChecksums(status.grid)
+    for s, c in slabs_of(status.grid):
         slab = models[s, c]
-        copy[s, c] = round_mantissa(slab, bits)
+        read.take(s.start, c.start, slab)
+        rounded = round_mantissa(slab, bits)
+        if bits < MANTISSA_BITS:
+            written.take(s.start, c.start, rounded)
+        copy[s, c] = rounded
         if on_bytes is not None:
             on_bytes(slab.nbytes)
+    mend = "build them anew after `cubefit check --forget-damaged`. Nothing was changed."
+    require_checksums(read.found, status.checksums, path, mend)
+    if bits < MANTISSA_BITS:
+        target[schema.CHECKSUMS.path][...] = written.found
     target.flush()
     return models.id.get_storage_size(), copy.id.get_storage_size()
 
 
-def _verified(
-    source: h5py.File, target: h5py.File, bits: int, on_bytes: Callable[[int], None] | None
-) -> bool:
-    models, copy = source[schema.MODELS.path], target[schema.MODELS.path]
-    for s, c in slabs_of(models.shape):
-        expected = round_mantissa(models[s, c], bits)
-        if not np.array_equal(copy[s, c].view(np.uint32), expected.view(np.uint32)):
-            return False
+def _verify(target: h5py.File, path: Path, on_bytes: Callable[[int], None] | None) -> None:
+    """Read the copy back and compare checksums."""
+    status = read_status(target)
+    assert status is not None  # noqa: S101 - just made
+    models, read = target[schema.MODELS.path], RunningChecksums(status.grid)
+    for s, c in slabs_of(status.grid):
+        slab = models[s, c]
+        read.take(s.start, c.start, slab)
         if on_bytes is not None:
-            on_bytes(expected.nbytes)
-    return True
+            on_bytes(slab.nbytes)
+    mend = "the copy reads back differently, and the file was left as it is. Check the disk."
+    require_checksums(read.found, status.checksums, path, mend)
 
 
 def compress_visibly(

@@ -9,10 +9,20 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 from cubefit.errors import LockedError, StoreError
 from cubefit.store.files import beside, writing_to
+
+RECORD_BYTES: Final = 4096
+"""Length of the owner's record: one write, which a reader sees whole or not at all."""
+LOOK_WAIT_S: Final = 0.2
+"""Longer than a passing look at the lock lasts."""
+HEIR_WAIT_S: Final = 20.0
+"""The writer of a fit whose process was killed finishes what it has received: milliseconds' work
+on an idle disk."""
 
 
 def lock_path(path: Path) -> Path:
@@ -20,12 +30,79 @@ def lock_path(path: Path) -> Path:
     return beside(path, ".lock")
 
 
-def _owner_of(fd: int) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Who writes to a file."""
+
+    pid: int
+    host: str
+    since: str
+    """Local date and time."""
+    started: float
+    """The same as seconds since 1970."""
+    task: str
+    """What for: "build", "fit", ..."""
+    facts: dict[str, Any]
+    """What else it said of its work."""
+
+    def __str__(self) -> str:
+        """Return the owner for an error message."""
+        return f"process {self.pid} on {self.host} ({self.task}), since {self.since}"
+
+
+NAMELESS: Final = "a process that did not leave its name"
+
+
+class WriterLock:
+    """The right to write to a file, in hand.
+
+    Parameters
+    ----------
+    fd : int
+        The locked file. A process that inherits it shares the lock: it is free when all are gone.
+    task : str
+        What for.
+    """
+
+    def __init__(self, fd: int, task: str) -> None:
+        self.fd = fd
+        now = time.time()
+        self._owner = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(now)),
+            "started": now,
+            "task": task,
+        }
+
+    def tell(self, **facts: object) -> None:
+        """Write who holds the lock, and what else others may want to know, into its file."""
+        record = json.dumps({**self._owner, "facts": facts}).encode()
+        os.pwrite(self.fd, record.ljust(RECORD_BYTES), 0)
+
+
+def _owner_of(fd: int) -> Owner | None:
     try:
-        owner = json.loads(os.pread(fd, 4096, 0))
-        return f"process {owner['pid']} on {owner['host']}, since {owner['since']}"
-    except (ValueError, KeyError, TypeError):
-        return "a process that did not leave its name"
+        record = json.loads(os.pread(fd, RECORD_BYTES, 0))
+        return Owner(**record)
+    except (ValueError, TypeError):
+        return None
+
+
+def who_writes(path: Path) -> Owner | str | None:
+    """Return who writes to ``path`` now; None if nobody does."""
+    try:
+        fd = os.open(lock_path(path), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _owner_of(fd) or NAMELESS
+    else:
+        return None
+    finally:
+        os.close(fd)
 
 
 def _is_that_file(lock: Path, fd: int) -> bool:
@@ -35,26 +112,54 @@ def _is_that_file(lock: Path, fd: int) -> bool:
         return False
 
 
+def is_gone(owner: Owner | None) -> bool:
+    """Whether the owner is a process of this machine that has ended."""
+    if owner is None or owner.host != socket.gethostname():
+        return False
+    try:
+        os.kill(owner.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False
+
+
+def _wait_for(fd: int) -> bool:
+    """Lock an open file; wait for a passing look or a dead owner's heir, not for a writer."""
+    started = time.monotonic()
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            patience = HEIR_WAIT_S if is_gone(_owner_of(fd)) else LOOK_WAIT_S
+            if time.monotonic() - started > patience:
+                return False
+            time.sleep(0.01)
+        else:
+            return True
+
+
 def _acquire(path: Path) -> int:
     """Return the descriptor of the locked file; the kernel frees it when its process dies."""
     lock = lock_path(path)
     while True:
         fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = _owner_of(fd)
-            os.close(fd)
-            raise LockedError(
-                f"{path} is being written by {owner}: wait for it to end, or stop it. Reading is "
-                "possible meanwhile."
-            ) from None
+            free = _wait_for(fd)
         except OSError as error:
             os.close(fd)
             raise StoreError(
                 f"{path.parent} takes no lock ({error}), so two writers could meet: use a disk "
                 "that supports flock."
             ) from error
+        if not free:
+            owner = _owner_of(fd) or NAMELESS
+            os.close(fd)
+            raise LockedError(
+                f"{path} is being written by {owner}: wait for it to end, or stop it. Reading is "
+                "possible meanwhile."
+            )
         # The former owner may have removed the file between our open and our lock.
         if _is_that_file(lock, fd):
             return fd
@@ -62,8 +167,15 @@ def _acquire(path: Path) -> int:
 
 
 @contextmanager
-def writer_lock(path: Path) -> Iterator[None]:
+def writer_lock(path: Path, task: str = "write") -> Iterator[WriterLock]:
     """Hold the right to write to ``path``.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    task : str
+        What for, as others are told.
 
     Raises
     ------
@@ -77,15 +189,11 @@ def writer_lock(path: Path) -> Iterator[None]:
     with writing_to(path):
         fd = _acquire(path)
     try:
-        owner = {
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "since": time.strftime("%Y-%m-%d %H:%M:%S %z"),
-        }
-        os.ftruncate(fd, 0)
+        lock = WriterLock(fd, task)
         with writing_to(path):
-            os.pwrite(fd, json.dumps(owner).encode(), 0)
-        yield
+            os.ftruncate(fd, 0)
+            lock.tell()
+        yield lock
     finally:
         lock_path(path).unlink(missing_ok=True)
         os.close(fd)

@@ -63,6 +63,9 @@ TEMPLATES_FFT_R: Final = _entry(
 
 MODELS: Final = _entry("/HyperCube/models", "S C P L", "float32", "flux density", "build")
 DONE: Final = _entry("/HyperCube/_done", "Sgrid Cgrid Pgrid", "uint8", "1 = done", "build")
+CHECKSUMS: Final = _entry(
+    "/HyperCube/_crc32", "Sgrid Cgrid Pgrid", "uint32", "CRC-32 of a tile's float32 values", "build"
+)
 
 X_GLOBAL: Final = _entry("/X_global", "C*P", "float64", "template units", "solve_all")
 X_BEST: Final = _entry("/Fit/x_best", "C*P", "float64", "template units", "tracker")
@@ -71,7 +74,7 @@ MODEL_CUBE: Final = _entry("/ModelCube", "S L", "float64", "flux density", "reco
 TABLE: Final = (
     DATA_CUBE, TEMPLATES, LOSVD, TEM_PIX, OBS_PIX, VEL_PIX, MASK, NOISE, VOXEL_MASK,
     X_PIX, Y_PIX, BIN_NUM, R_T, REBIN_MATRIX, TEMPLATES_FFT, TEMPLATES_FFT_R,
-    MODELS, DONE, X_GLOBAL, X_BEST, MODEL_CUBE,
+    MODELS, DONE, CHECKSUMS, X_GLOBAL, X_BEST, MODEL_CUBE,
 )  # fmt: skip
 """Every dataset of the format."""
 

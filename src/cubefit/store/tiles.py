@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -87,6 +88,8 @@ class CubeStatus:
     digest: str
     """Digest of the inputs that it is made of."""
     compression: str
+    checksums: NDArray[np.uint32]
+    """Of each tile that is done, see `tile_checksum`; shape ``grid.counts``."""
 
     @property
     def complete(self) -> bool:
@@ -94,9 +97,22 @@ class CubeStatus:
         return bool(self.done.all())
 
 
+def tile_checksum(values: NDArray[np.float32], before: int = 0) -> int:
+    """Return the CRC-32 of float32 values in C order, little-endian, padding left out.
+
+    Parameters
+    ----------
+    values : ndarray
+        Models of a tile, or of its next spaxels.
+    before : int
+        The checksum of its spaxels before them.
+    """
+    return zlib.crc32(np.ascontiguousarray(values, "<f4").data.cast("B"), before)
+
+
 def read_status(file: h5py.File) -> CubeStatus | None:
     """Return the state of the HyperCube in a file, or None if there is none."""
-    if schema.MODELS.path not in file or schema.DONE.path not in file:
+    if any(e.path not in file for e in (schema.MODELS, schema.DONE, schema.CHECKSUMS)):
         return None
     models, done = file[schema.MODELS.path], file[schema.DONE.path]
     done.id.refresh()
@@ -108,6 +124,7 @@ def read_status(file: h5py.File) -> CubeStatus | None:
         normalization=models.attrs[schema.ATTR_NORMALIZATION],
         digest=models.attrs[schema.ATTR_DIGEST],
         compression=models.attrs.get(schema.ATTR_COMPRESSION, "none"),
+        checksums=file[schema.CHECKSUMS.path][()],
     )
 
 
@@ -191,6 +208,7 @@ def create_cube(path: Path, grid: TileGrid, normalization: str, digest: str) -> 
             copy_all_but(source, target, schema.HYPERCUBE_GROUP)
         target.create_group(schema.HYPERCUBE_GROUP)
         preallocated(target, schema.DONE, grid.counts, None)[...] = 0
+        preallocated(target, schema.CHECKSUMS, grid.counts, None)[...] = 0
         models = preallocated(target, schema.MODELS, grid.shape, grid.tile)
         models.attrs[schema.ATTR_NORMALIZATION] = normalization
         models.attrs[schema.ATTR_DIGEST] = digest
@@ -223,11 +241,12 @@ class TileWriter:
                 raise StoreError(f"{path} has no uncompressed HyperCube to write to: build one.")
             self.grid = status.grid
             self._done_offset = file[schema.DONE.path].id.get_offset()
+            self._checksum_offset = file[schema.CHECKSUMS.path].id.get_offset()
             self._offsets: dict[tuple[int, ...], int] = {}
             file[schema.MODELS.path].id.chunk_iter(self._note_chunk)
         self._fd = os.open(path, os.O_RDWR)
         self._group_bytes = group_bytes
-        self._pending: list[tuple[int, int, int]] = []
+        self._pending: list[tuple[tuple[int, int, int], int]] = []
         self._pending_bytes = 0
 
     def _note_chunk(self, info: h5py.h5d.StoreInfo) -> None:
@@ -256,7 +275,11 @@ class TileWriter:
             C order; full tile lengths along C and P, spaxels of a last tile may be fewer.
         """
         write_all(self._fd, values.data.cast("B"), self._offsets[index])
-        self._pending.append(index)
+        _, components, populations = self.grid.slices(index)
+        inside = values[
+            :, : components.stop - components.start, : populations.stop - populations.start
+        ]
+        self._pending.append((index, tile_checksum(inside)))
         self._pending_bytes += values.nbytes
         if self._pending_bytes >= self._group_bytes:
             self.sync()
@@ -268,7 +291,15 @@ class TileWriter:
         if not written:
             return
         sync_values(self._fd)
-        for index in written:
+        for index, checksum in written:
             place = int(np.ravel_multi_index(index, self.grid.counts))
+            crc = memoryview(checksum.to_bytes(4, "little"))
+            write_all(self._fd, crc, self._checksum_offset + 4 * place)
             write_all(self._fd, memoryview(b"\x01"), self._done_offset + place)
+        sync_values(self._fd)
+
+    def forget(self, index: tuple[int, int, int]) -> None:
+        """Mark a damaged tile as not done, so that the next build makes it anew."""
+        place = int(np.ravel_multi_index(index, self.grid.counts))
+        write_all(self._fd, memoryview(b"\x00"), self._done_offset + place)
         sync_values(self._fd)

@@ -1,8 +1,7 @@
-"""The command line: parses, prints, and turns errors into one sentence."""
+"""``cubefit demo``."""
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -12,18 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cubefit import __version__
+from cubefit.cli.root import app, interruptible
 from cubefit.demo import DemoReport, run_demo
-from cubefit.errors import CubeFitError
-
-EXIT_ERROR = 1
-EXIT_INTERRUPTED = 130
-
-app = typer.Typer(
-    help="One global, non-negative fit of stellar populations to orbits over an IFU cube.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
 
 
 class Size(StrEnum):
@@ -31,23 +20,6 @@ class Size(StrEnum):
 
     small = "small"
     medium = "medium"
-
-
-def show_version(wanted: bool) -> None:
-    """Print the version and leave."""
-    if wanted:
-        print(f"cubefit {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show version.")
-    ] = False,
-) -> None:
-    """Options before any verb."""
-    del version
 
 
 @app.command()
@@ -64,11 +36,8 @@ def demo(
 
     Example: cubefit demo --out cubefit-demo
     """
-    try:
+    with interruptible("run the same command again, built tiles are kept."):
         summarise(run_demo(out, size.value, verbose=not quiet))
-    except KeyboardInterrupt:
-        Console(stderr=True).print("Interrupted: run the same command again, built tiles are kept.")
-        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 def summarise(report: DemoReport) -> None:
@@ -96,13 +65,3 @@ def summarise(report: DemoReport) -> None:
     for name, value in rows.items():
         table.add_row(name, Text(value))
     Console().print(table)
-
-
-def main() -> None:
-    """Run the command line; errors are one sentence."""
-    try:
-        app()
-    except (CubeFitError, OSError) as error:
-        message = Text.assemble(("Error:", "bold red"), f" {error}")
-        Console(stderr=True).print(message, soft_wrap=True)
-        sys.exit(EXIT_ERROR)

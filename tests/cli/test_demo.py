@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cubefit import __version__, cli
+from cubefit.cli import root
 from cubefit.errors import InputError
 
 
@@ -40,8 +41,8 @@ def test_error_is_one_sentence_without_traceback(monkeypatch, capsys):
     def refuse(*_args, **_options):
         raise InputError('losvd [/x] needs: pip install "cubefit[demo]" .' + 90 * " and more")
 
-    monkeypatch.setattr(cli, "run_demo", refuse)
-    assert run_main(monkeypatch, "demo") == cli.EXIT_ERROR
+    monkeypatch.setattr(cli.demo, "run_demo", refuse)
+    assert run_main(monkeypatch, "demo") == root.EXIT_ERROR
     printed = capsys.readouterr().err
     assert printed.startswith('Error: losvd [/x] needs: pip install "cubefit[demo]" .')
     assert printed.count("\n") == 1
@@ -49,7 +50,7 @@ def test_error_is_one_sentence_without_traceback(monkeypatch, capsys):
 
 def test_refusal_of_the_system_is_one_sentence(monkeypatch, capsys, tmp_path):
     (tmp_path / "file").write_text("")
-    assert run_main(monkeypatch, "demo", "--out", str(tmp_path / "file")) == cli.EXIT_ERROR
+    assert run_main(monkeypatch, "demo", "--out", str(tmp_path / "file")) == root.EXIT_ERROR
     printed = capsys.readouterr().err
     assert printed.startswith("Error: ")
     assert "File exists" in printed.replace("\n", " ")
@@ -59,6 +60,6 @@ def test_interrupt_has_its_own_exit_code(monkeypatch, capsys):
     def interrupt(*_args, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "run_demo", interrupt)
-    assert run_main(monkeypatch, "demo") == cli.EXIT_INTERRUPTED == 130
+    monkeypatch.setattr(cli.demo, "run_demo", interrupt)
+    assert run_main(monkeypatch, "demo") == root.EXIT_INTERRUPTED == 130
     assert "built tiles are kept" in capsys.readouterr().err

@@ -1,0 +1,77 @@
+"""Stopping long work at a safe point: Ctrl-C, and the signals of batch systems.
+
+Slurm and its kin announce the end of a job by SIGTERM or, where asked to, by SIGUSR1 some minutes
+before. Work in a `stop_requests` block is not torn apart by them: it looks at the request between
+two steps, brings its state to safety, and then stops.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final, NoReturn
+
+from cubefit.errors import StoppedError
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+class StopRequest:
+    """The wish to stop; true once a signal has come."""
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+
+    def __bool__(self) -> bool:
+        """Whether to stop."""
+        return self.signal is not None
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Take a signal; a second Ctrl-C does not wait for the safe point."""
+        del frame
+        if number == self.signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal = signal.Signals(number)
+
+    def stop(self, how_to_go_on: str) -> NoReturn:
+        """End the work, once its state is safe.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            After Ctrl-C.
+        StoppedError
+            After another signal: the program ends with its exit code, unless it is caught.
+        """
+        if self.signal == signal.SIGINT:
+            raise KeyboardInterrupt(how_to_go_on)
+        name = "a signal" if self.signal is None else self.signal.name
+        raise StoppedError(f"Stopped by {name}: {how_to_go_on}")
+
+
+@contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """Turn Ctrl-C, SIGTERM and SIGUSR1 into a request while inside.
+
+    A handler that the user installed stays, and so does a signal that is ignored; outside the main
+    thread nothing changes, because Python hands signals to that one alone.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    taken = {
+        number: handler
+        for number in SIGNALS
+        if (handler := signal.getsignal(number)) in (signal.SIG_DFL, signal.default_int_handler)
+    }
+    for number in taken:
+        signal.signal(number, request.note)
+    try:
+        yield request
+    finally:
+        for number, handler in taken.items():
+            signal.signal(number, handler)
