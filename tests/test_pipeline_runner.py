@@ -192,18 +192,21 @@ def test_x0_wins(built, started):
 
 
 def test_auto_resumes_then_seeds(built, started):
-    x, stats = fit(built)
+    x, stats = fit(built, tracker=False)
     assert stats["warm_start"] == "jacobi"
     assert started[-1].any()
     for warm_start in ("auto", "resume"):
-        assert fit(built, warm_start=warm_start)[1]["warm_start"] == "/X_global"
+        assert fit(built, warm_start=warm_start, tracker=False)[1]["warm_start"] == "/X_global"
     np.testing.assert_array_equal(started[1].ravel(), x)
     np.testing.assert_array_equal(started[2].ravel(), x + 1.0)
-    with open_h5(built, "writer") as file:
-        file["/Fit/x_best"] = np.full(60, 7.0)
-        file["/Fit/x_best"].attrs.update(file["/X_global"].attrs)
-    assert fit(built)[1]["warm_start"] == "/Fit/x_best"
-    assert (started[-1] == 7.0).all()
+    fit(built, x0=problem_like(x))
+    best = fit(built, tracker=False)
+    assert best[1]["warm_start"] == "/Fit/x_best"
+    np.testing.assert_array_equal(started[-1].ravel(), problem_like(x) + 1.0)
+
+
+def problem_like(x):
+    return np.full(x.size, 7.0)
 
 
 def test_other_warm_starts_look_at_no_earlier_solution(built, started):
@@ -218,7 +221,7 @@ def test_resume_falls_back_to_x0(built, started):
     with pytest.raises(MissingDataError, match="no earlier solution to resume"):
         fit(built, warm_start="resume")
     assert fit(built, warm_start="resume", x0=np.ones(60))[1]["warm_start"] == "x0"
-    assert fit(built, warm_start="resume", x0=np.ones(60))[1]["warm_start"] == "/X_global"
+    assert fit(built, warm_start="resume", x0=np.ones(60))[1]["warm_start"] == "/Fit/x_best"
 
 
 @pytest.mark.parametrize("warm_start", ["auto", "resume"])
@@ -226,7 +229,7 @@ def test_a_stale_solution_is_refused(built, started, warm_start):
     fit(built)
     with open_h5(built, "writer") as file:
         file["/DataCube"][...] *= 2.0
-    with pytest.raises(StaleError, match=r"/X_global in .*warm_start='jacobi', or pass x0"):
+    with pytest.raises(StaleError, match=r"/Fit/x_latest in .*warm_start='jacobi', or pass x0"):
         fit(built, warm_start=warm_start)
     fit(built, warm_start="jacobi")
     fit(built, warm_start=warm_start)
@@ -237,6 +240,15 @@ def test_resuming_goes_on_improving(noisy):
     assert chi2[3] < chi2[0]
 
 
+def test_a_fit_keeps_other_writers_out(built):
+    def meddle(_epoch, _x):
+        with open_h5(built, "writer"):
+            pytest.fail("two writers")
+
+    with pytest.raises(LockedError, match=rf"by process {os.getpid()} on .* \(fit\), since"):
+        fit(built, on_epoch_end=meddle)
+
+
 def test_inputs_that_change_during_the_fit_make_its_result_stale(built, problem, monkeypatch):
     def meddling(*args):
         with open_h5(built, "writer") as file:
@@ -244,7 +256,7 @@ def test_inputs_that_change_during_the_fit_make_its_result_stale(built, problem,
         yield from sweeps(*args)
 
     monkeypatch.setattr("cubefit.kaczmarz_solver.sweeps", meddling)
-    x, _ = fit(built)
+    x, _ = fit(built, tracker=False)
     np.testing.assert_array_equal(x_global(built), x)
     with pytest.raises(StaleError):
         fit(built, warm_start="resume")

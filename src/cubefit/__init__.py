@@ -12,10 +12,12 @@ from typing import Any
 __version__ = version("cubefit")
 
 _HOMES = {
+    "FitTracker": "cubefit.fit_tracker",
     "H5Manager": "cubefit.hdf5_manager",
     "HyperCubeReader": "cubefit.hypercube_reader",
     "PipelineRunner": "cubefit.pipeline_runner",
     "SolverCfg": "cubefit.config",
+    "TrackerConfig": "cubefit.config",
     "build_hypercube": "cubefit.hypercube_builder",
     "open_h5": "cubefit.store.handle",
     "reconstruct_model_cube_single": "cubefit.reconstruction",

@@ -46,7 +46,7 @@ def require_real(name: str, value: object) -> None:
         raise ConfigError(f"{name}={value!r}: give a number.")
 
 
-def unwrap_numpy(settings: BuildConfig | SolverCfg) -> None:
+def unwrap_numpy(settings: BuildConfig | SolverCfg | TrackerConfig) -> None:
     """Replace NumPy scalars by the Python numbers that they hold, while settings are made."""
     for field in fields(settings):
         value = getattr(settings, field.name)
@@ -135,3 +135,35 @@ class SolverCfg:
             )
         if self.ratio_anchor != "auto":
             require_whole("ratio_anchor ('auto' or a component)", self.ratio_anchor, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackerConfig:
+    """How a fit is followed."""
+
+    metrics_interval_sec: float = 300.0
+    """Seconds between two rows of metrics."""
+    val_interval_sec: float = 3600.0
+    """Seconds between two looks at the validation sample."""
+    ckpt_interval_sec: float = 1800.0
+    """Seconds between two checkpoints."""
+    Ns: int = 16
+    """Spaxels of the validation sample; fewer where the cube has fewer."""
+    Kval: int = 32
+    """Pixels of the validation sample, the same in each of its spaxels."""
+    diag_seed: int = 12345
+    """Random seed of the validation sample."""
+    ring_size: int = 96
+    """Earlier solutions that are kept."""
+
+    def __post_init__(self) -> None:
+        """Check every setting."""
+        unwrap_numpy(self)
+        for name in ("metrics_interval_sec", "val_interval_sec", "ckpt_interval_sec"):
+            value = getattr(self, name)
+            require_real(name, value)
+            if not value >= 0:
+                raise ConfigError(f"{name}={value}: give seconds, 0 or more.")
+        for name in ("Ns", "Kval", "ring_size"):
+            require_whole(name, getattr(self, name), 1)
+        require_whole("diag_seed", self.diag_seed, 0)

@@ -25,18 +25,20 @@ logger = logging.getLogger(__name__)
 Float = NDArray[np.float64]
 EpochHook = Callable[[int, Float], None]
 BatchHook = Callable[[float], None]
+StateHook = Callable[[KaczmarzState], None]
 
 
 def solve_global_kaczmarz(
     operator: Operator,
     objective: Objective,
-    x0: Float,
+    start: Float | KaczmarzState,
     cfg: SolverCfg,
     *,
     first_epoch: int = 0,
     orbit_weights: ArrayLike | None = None,
     on_epoch_end: EpochHook | None = None,
     on_batch: BatchHook | None = None,
+    on_state: StateHook | None = None,
     verbose: bool = True,
 ) -> tuple[Float, dict[str, Any]]:
     """Sweep ``cfg.epochs`` times over all spaxels.
@@ -47,19 +49,22 @@ def solve_global_kaczmarz(
         The linear model, stored or matrix-free.
     objective : Objective
         Data, noise and masks.
-    x0 : ndarray, shape (C, P)
-        Where to start, physical units; not changed.
+    start : ndarray, shape (C, P), or KaczmarzState
+        Weights to start from, physical units; or the state in which an earlier call was stopped,
+        to complete its epochs with the same bits. Not changed.
     cfg : SolverCfg
         Settings.
     first_epoch : int
-        Epochs behind ``x0``: the random choices go on from there, so that two calls of one epoch
-        give the same bits as one call of two.
+        Epochs behind this fit: the random choices go on from there, so that two calls of one epoch
+        give the same bits as one call of two. The fit ends after ``first_epoch + cfg.epochs``.
     orbit_weights : array_like, shape (C,), optional
         Targets of the ratio rows, any scale.
     on_epoch_end : callable, optional
         Called with the number of finished epochs and ``x`` (C, P); copy it to keep it.
     on_batch : callable, optional
         Called after each spaxel with the rms residual of its rows before their projection.
+    on_state : callable, optional
+        Called after each spaxel, last, with all that is needed to go on; copy its ``x``.
     verbose : bool
         Tell progress.
 
@@ -67,35 +72,37 @@ def solve_global_kaczmarz(
     -------
     x : ndarray, shape (C, P)
     stats : dict
-        ``epochs``, ``epochs_total``, ``train_rmse`` (one per epoch, in sigma where noise is
-        given), ``chi2``, ``n_voxels``, ``chi2_per_voxel``, ``rmse``, ``nnz``, ``elapsed_sec``.
+        ``epochs``, ``epochs_total``, ``train_rmse`` (one per epoch that ended in this call, in
+        sigma where noise is given), ``chi2``, ``n_voxels``, ``chi2_per_voxel``, ``rmse``,
+        ``nnz``, ``elapsed_sec``.
     """
     started = time.monotonic()
     S = operator.shape[0]
     ratio = ratio_rows(orbit_weights, operator.shape[1], cfg)
-    start = KaczmarzState(x=x0, epoch=first_epoch)
+    if not isinstance(start, KaczmarzState):
+        start = KaczmarzState(x=start, epoch=first_epoch)
     last = replace(cfg, epochs=first_epoch + cfg.epochs)
-    x = x0
+    x = start.x
     history: list[float] = []
-    squares: list[float] = []
-    with Progress("Kaczmarz", S * cfg.epochs, verbose=verbose) as progress:
+    left = max(S * (last.epochs - start.epoch) - start.position, 0)
+    with Progress("Kaczmarz", left, verbose=verbose) as progress:
         for state in sweeps(operator, objective, last, start, ratio):
             x = state.x
-            squares.append(state.rmse**2)
             progress.advance(1, f"epoch {state.epoch + 1}, rmse {state.rmse:.4g}")
             if on_batch is not None:
                 on_batch(state.rmse)
             if state.position == S:
-                history.append(float(np.sqrt(np.nanmean(squares))))
-                squares.clear()
+                history.append(state.epoch_rmse)
                 logger.info("Epoch %d: training rmse %.6g", state.epoch + 1, history[-1])
                 if on_epoch_end is not None:
                     on_epoch_end(state.epoch + 1, state.x)
+            if on_state is not None:
+                on_state(state)
     chi2 = objective.chi2(operator.matvec(x))
     return x, {
         "method": "kaczmarz",
         "epochs": cfg.epochs,
-        "epochs_total": last.epochs,
+        "epochs_total": max(last.epochs, start.epoch),
         "train_rmse": history,
         "chi2": chi2,
         "n_voxels": objective.n_voxels,

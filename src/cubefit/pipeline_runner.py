@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,8 +23,12 @@ from cubefit.config import (
     require_positive,
 )
 from cubefit.errors import ConfigError, MissingDataError, StoreError
+from cubefit.fit_follower import Follower, state_of
+from cubefit.fit_tracker import FitTracker, TrackerConfig
 from cubefit.hypercube_reader import HyperCubeReader
 from cubefit.inputs import checked_solution
+from cubefit.interrupts import stop_requests
+from cubefit.inverse.kaczmarz import KaczmarzState
 from cubefit.inverse.matrix_free import MatrixFreeOperator
 from cubefit.inverse.objective import Objective
 from cubefit.inverse.operators import Operator, StoredOperator
@@ -30,16 +36,13 @@ from cubefit.inverse.ratio import ratio_rows
 from cubefit.inverse.seeds import jacobi_seed
 from cubefit.kaczmarz_solver import BatchHook, EpochHook, solve_global_kaczmarz
 from cubefit.progress import visible_log
-from cubefit.store.digests import digest_inputs
-from cubefit.store.handle import reading, require_writable
+from cubefit.store.amend import amended
+from cubefit.store.digests import digest_array, digest_inputs
+from cubefit.store.fit_group import finish_fit_group
+from cubefit.store.handle import amending, reading, require_writable
 from cubefit.store.load import read_dims, read_model_inputs, read_objective
-from cubefit.store.results import (
-    Solution,
-    acting_cube,
-    own_normalization,
-    read_solution,
-    write_solution,
-)
+from cubefit.store.results import acting_cube, own_normalization, write_solution
+from cubefit.store.resume import Earlier, Wanted, read_earlier
 
 logger = logging.getLogger(__name__)
 
@@ -62,22 +65,35 @@ def require_use(warm_start: WarmStart, x0: Float | None) -> None:
 
 
 def starting_point(
-    earlier: Solution | None,
+    earlier: Earlier | None,
     x0: Float | None,
     warm_start: WarmStart,
     operator: Operator,
     objective: Objective,
     cfg: SolverCfg,
-) -> tuple[Float, str]:
-    """Return where to start, shape (C, P), and where that came from."""
+) -> tuple[KaczmarzState, int, str]:
+    """Return where to start, the epochs behind the fit, and where that came from."""
+    if earlier is not None and earlier.state:
+        first_epoch = int(earlier.state["first_epoch"])
+        return state_of(earlier.x, earlier.state), first_epoch, earlier.path
     if earlier is not None:
-        return earlier.x, earlier.path
+        behind = earlier.epochs if earlier.seed == cfg.seed else 0
+        return KaczmarzState(x=earlier.x, epoch=behind), behind, earlier.path
     if x0 is not None:
-        return x0, "x0"
+        return KaczmarzState(x=x0), 0, "x0"
     if warm_start == "zeros":
-        return np.zeros(operator.shape[1:3]), "zeros"
-    pixels = cfg.pixels_per_aperture
-    return jacobi_seed(operator, objective, n_pixels=pixels, seed=cfg.seed), "jacobi"
+        return KaczmarzState(x=np.zeros(operator.shape[1:3])), 0, "zeros"
+    seed = jacobi_seed(operator, objective, n_pixels=cfg.pixels_per_aperture, seed=cfg.seed)
+    return KaczmarzState(x=seed), 0, "jacobi"
+
+
+def identity_of(cfg: SolverCfg, orbit_weights: ArrayLike | None, digest: str) -> dict[str, Any]:
+    """Return what identifies a fit in its checkpoints: the same identity gives the same bits."""
+    settings = {name: value for name, value in asdict(cfg).items() if name != "epochs"}
+    settings["orbit_weights"] = (
+        None if orbit_weights is None else digest_array(np.asarray(orbit_weights, np.float64))
+    )
+    return {"method": "kaczmarz", "settings": settings, "digest": digest}
 
 
 class PipelineRunner:
@@ -126,18 +142,35 @@ class PipelineRunner:
         operator = MatrixFreeOperator(inputs.losvd, inputs.shifted_templates())
         return operator, acting, "matrix-free"
 
-    def _earlier(
-        self, warm_start: WarmStart, x0: Float | None, normalization: Normalization, digest: str
-    ) -> Solution | None:
-        """Return the solution in the file to go on from, or None to start elsewhere."""
+    def _earlier(self, warm_start: WarmStart, x0: Float | None, wanted: Wanted) -> Earlier | None:
+        """Return what to go on from in the file, or None to start elsewhere."""
         if warm_start not in ("auto", "resume") or (warm_start == "auto" and x0 is not None):
             return None
-        found = read_solution(self.path, normalization, digest)
+        found = read_earlier(self.path, wanted)
         if found is None and warm_start == "resume" and x0 is None:
             raise MissingDataError(
                 f"{self.path} has no earlier solution to resume: use warm_start='auto'."
             )
         return found
+
+    @contextmanager
+    def _tracker(self, wanted: FitTracker | TrackerConfig | bool) -> Iterator[FitTracker | None]:
+        """Give the tracker that was asked for, which keeps other writers out, or None."""
+        if wanted is False:
+            require_writable(self.path)
+            yield None
+            return
+        if wanted is True:
+            wanted = TrackerConfig()
+        if isinstance(wanted, TrackerConfig):
+            wanted = FitTracker(self.path, wanted)
+        if not isinstance(wanted, FitTracker) or wanted.path.resolve() != self.path.resolve():
+            raise ConfigError(
+                f"tracker={wanted!r}: give True, False, a TrackerConfig, or a FitTracker of "
+                f"{self.path}."
+            )
+        with wanted:
+            yield wanted
 
     def solve_all(
         self,
@@ -161,10 +194,15 @@ class PipelineRunner:
         ratio_batch: int = 2,
         operator: OperatorKind = "auto",
         normalization: Normalization | None = None,
+        tracker: FitTracker | TrackerConfig | bool = True,
         on_epoch_end: EpochHook | None = None,
         on_batch: BatchHook | None = None,
     ) -> tuple[Float, dict[str, Any]]:
         """Fit all spaxels at once and commit the result as ``/X_global``.
+
+        While it runs, its metrics and checkpoints go to ``/Fit``. A fit that was stopped, by
+        Ctrl-C, SIGTERM, SIGUSR1 or a kill, is completed by the same call, with the same bits as if
+        it had not been stopped: ``epochs`` then counts from its beginning.
 
         Parameters
         ----------
@@ -180,8 +218,10 @@ class PipelineRunner:
         x0 : array_like, shape (C*P,) or (C, P), optional
             Starting point.
         warm_start : {"auto", "resume", "jacobi", "zeros", "x0"}
-            ``auto`` takes ``x0`` if given, else ``/Fit/x_best``, else ``/X_global``, else the
-            Jacobi seed; ``resume`` takes ``/Fit/x_best``, else ``/X_global``, else ``x0``.
+            ``auto`` takes ``x0`` if given; else it completes an unfinished fit of the same
+            settings from ``/Fit/x_latest``; else it starts from ``/Fit/x_best``, else
+            ``/X_global``, else the Jacobi seed. ``resume`` does the same, but takes ``x0`` last
+            and no seed. The others start afresh.
         ratio_use, ratio_prob, ratio_eta, ratio_anchor, ratio_min_weight, ratio_batch
             See `cubefit.config.SolverCfg`.
         operator : {"auto", "stored", "matrix-free"}
@@ -189,6 +229,9 @@ class PipelineRunner:
         normalization : {"losvd", "unit"}, optional
             Of a matrix-free fit; default that of the HyperCube in the file, finished or not, else
             ``losvd``. A stored one knows its own.
+        tracker : bool, TrackerConfig or FitTracker
+            How the fit is followed. False writes nothing before the end, and keeps no other writer
+            out meanwhile.
         on_epoch_end, on_batch : callable, optional
             See `cubefit.kaczmarz_solver.solve_global_kaczmarz`.
 
@@ -206,7 +249,12 @@ class PipelineRunner:
         ConfigError, InputError
             If a setting or ``x0`` is wrong: before any work.
         StaleError
-            If the HyperCube or the solution to resume belongs to other inputs.
+            If the HyperCube, or the checkpoint or solution to resume, belongs to other inputs.
+        LockedError
+            If another process writes to the file.
+        KeyboardInterrupt, StoppedError
+            After Ctrl-C or another signal, once a checkpoint is on disk. The second of them ends
+            the program with exit code 75, on which a batch script can run the same again.
         """
         cfg = SolverCfg(
             epochs=epochs,
@@ -227,39 +275,77 @@ class PipelineRunner:
         if normalization is not None:
             require_choice("normalization", normalization, Normalization)
         require_positive("blas_threads", blas_threads)
-        require_writable(self.path)
-        with reading(self.path) as file:
-            self.dims, objective = read_dims(file), read_objective(file)
-            digests = digest_inputs(file)
-        C, P = self.dims["nComp"], self.dims["nPop"]
-        ratio_rows(orbit_weights, C, cfg)
-        given = None if x0 is None else checked_solution(x0, C, P)
-        require_use(warm_start, given)
-        with visible_log(verbose), threads.blas_threads(blas_threads), ExitStack() as stack:
+        with (
+            visible_log(verbose),
+            threads.blas_threads(blas_threads),
+            stop_requests() as request,
+            self._tracker(tracker) as follow_up,
+            ExitStack() as stack,
+        ):
+            with reading(self.path) as file:
+                self.dims, objective = read_dims(file), read_objective(file)
+                digests = digest_inputs(file)
+            C, P = self.dims["nComp"], self.dims["nPop"]
+            ratio_rows(orbit_weights, C, cfg)
+            given = None if x0 is None else checked_solution(x0, C, P)
+            require_use(warm_start, given)
             model, acting, name = self._operator(operator, normalization, digests.models, stack)
-            earlier = self._earlier(warm_start, given, acting, digests.fit)
-            start, origin = starting_point(earlier, given, warm_start, model, objective, cfg)
+            run = identity_of(cfg, orbit_weights, digests.fit)
+            wanted = Wanted(digest=digests.fit, normalization=acting, run=run)
+            earlier = self._earlier(warm_start, given, wanted)
+            start, first_epoch, origin = starting_point(
+                earlier, given, warm_start, model, objective, cfg
+            )
             logger.info("Fitting %s (%s), starting from %s.", self.path, name, origin)
+            if follow_up is not None:
+                follow_up.set_orbit_weights(orbit_weights)
+                follow_up.begin(
+                    run=run,
+                    normalization=acting,
+                    fresh=earlier is None,
+                    elapsed_s=0.0 if earlier is None else earlier.elapsed_s,
+                )
+            follower = Follower(
+                self.path,
+                follow_up,
+                request,
+                start,
+                n_spaxels=self.dims["nSpat"],
+                first_epoch=first_epoch,
+                on_epoch_end=on_epoch_end,
+                on_batch=on_batch,
+            )
             x, stats = solve_global_kaczmarz(
                 model,
                 objective,
                 start,
                 cfg,
-                first_epoch=earlier.epochs if earlier and earlier.seed == cfg.seed else 0,
+                first_epoch=first_epoch,
                 orbit_weights=orbit_weights,
-                on_epoch_end=on_epoch_end,
-                on_batch=on_batch,
+                on_state=follower.follow,
                 verbose=verbose,
             )
-        stats |= {"warm_start": origin, "operator": name, "normalization": acting, "seed": cfg.seed}
-        stats["committed"] = self._commit(x, stats, digests.fit)
+            stats |= {
+                "warm_start": origin,
+                "operator": name,
+                "normalization": acting,
+                "seed": cfg.seed,
+            }
+            follower.end(stats["chi2"])
+            stats["committed"] = self._commit(x, stats, digests.fit, follow_up)
         return x.ravel(), stats
 
-    def _commit(self, x: Float, stats: dict[str, Any], digest: str) -> bool:
+    def _commit(
+        self, x: Float, stats: dict[str, Any], digest: str, tracker: FitTracker | None
+    ) -> bool:
         """Write the solution; if that fails, say so rather than lose hours of work."""
         kept = {key: stats[key] for key in COMMITTED_STATS}
         try:
-            write_solution(self.path, x, digest, kept)
+            # A tracker has the right to write already.
+            with amending(self.path) if tracker is None else amended(self.path) as file:
+                write_solution(file, x, digest, kept)
+                if tracker is not None:
+                    finish_fit_group(file)
         except StoreError as error:
             logger.error("The solution is returned but not in the file: %s", error)  # noqa: TRY400
             return False

@@ -7,13 +7,16 @@ import h5py
 import numpy as np
 import pytest
 
-from cubefit.errors import ConfigError, StoreError
+from cubefit.config import TrackerConfig
+from cubefit.errors import ConfigError, LockedError, StoreError
 from cubefit.hdf5_manager import H5Manager
+from cubefit.hypercube_builder import build_hypercube
 from cubefit.hypercube_reader import HyperCubeReader
 from cubefit.pipeline_runner import PipelineRunner
 from cubefit.store import schema
 from cubefit.store.handle import new_file, open_h5, require_writable
 from cubefit.store.lock import writer_lock
+from cubefit.store.tiles import TileWriter
 
 
 def test_readers_and_one_writer(populated):
@@ -37,7 +40,6 @@ HANDLES = {
     "swmr": {"mode": "r", "swmr": True},
     "no lock": {"mode": "r", "locking": False},
     "strict": {"mode": "r", "locking": True},
-    "writing": {"mode": "r+"},
 }
 
 
@@ -49,27 +51,69 @@ def test_handles_that_a_user_left_open_do_not_matter(built, problem, how):
         x, _ = PipelineRunner(built).solve_all(verbose=False)
         with open_h5(built, "reader") as file:
             np.testing.assert_array_equal(file["/X_global"], x)
-        assert PipelineRunner(built).solve_all(verbose=False)[1]["warm_start"] == "/X_global"
+        assert PipelineRunner(built).solve_all(verbose=False)[1]["warm_start"] == "/Fit/x_best"
         H5Manager.print_hypercube_done_status(built)
     with h5py.File(built) as file:
         assert "X_global" in file
 
 
-@pytest.mark.parametrize("how", list(HANDLES.values())[:4], ids=list(HANDLES)[:4])
+@pytest.mark.parametrize("how", HANDLES.values(), ids=HANDLES)
 def test_users_may_open_what_we_have_open(built, how):
     with open_h5(built, "reader"), HyperCubeReader(built), h5py.File(built, **how) as users:
         assert users["/HyperCube/models"].shape == (7, 5, 12, 40)
 
 
-def test_another_program_may_have_it_open_to_write(populated):
+def test_while_another_program_has_it_open_to_write_it_can_be_read_only(built):
     code = "import h5py, sys; f = h5py.File(sys.argv[1], 'r+'); print(1, flush=True); input()"
     with subprocess.Popen(
-        [sys.executable, "-c", code, populated], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", code, built], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
         other.stdout.readline()
-        with open_h5(populated, "reader") as file:
+        with open_h5(built, "reader") as file:
             assert file["/DataCube"].shape == (7, 40)
+        told = rf"open to write in process {other.pid} \(h5py mode 'r\+' or 'a'\): close it there"
+        for write in WRITERS:
+            with pytest.raises(LockedError, match=told):
+                write(built)
         other.communicate(b"\n")
+    fit(built)
+
+
+def fit(path):
+    PipelineRunner(path).solve_all(verbose=False)
+
+
+def change(path):
+    with open_h5(path, "writer") as file:
+        file.attrs["x"] = 1
+
+
+WRITERS = (fit, change, build_hypercube, H5Manager.compress_hypercube_inplace)
+
+
+def test_a_handle_of_our_own_process_counts_as_another_program(built):
+    with h5py.File(built, "r+"), pytest.raises(LockedError, match=f"in process {os.getpid()} "):
+        fit(built)
+
+
+def test_programs_that_come_later_are_refused_by_hdf5(built, monkeypatch):
+    """While the HyperCube is built or a fit runs, nobody opens the file to write through HDF5."""
+    refused = []
+
+    def try_to_write(*_args):
+        with pytest.raises(BlockingIOError), h5py.File(built, "r+"):
+            pass
+        with h5py.File(built, "r"):
+            refused.append(True)
+
+    write = TileWriter.write
+    monkeypatch.setattr(TileWriter, "write", lambda *args: try_to_write() or write(*args))
+    build_hypercube(built, overwrite=True, verbose=False)
+    assert refused
+    refused.clear()
+    cfg = TrackerConfig(metrics_interval_sec=0)
+    PipelineRunner(built).solve_all(tracker=cfg, on_epoch_end=try_to_write, verbose=False)
+    assert refused
 
 
 def test_a_file_that_may_not_be_read(populated, monkeypatch):

@@ -17,10 +17,10 @@ from cubefit.store import schema
 SOURCES = Path(cubefit.__file__).parent
 SIZES = {
     "S": 7, "V": 9, "C": 5, "P": 12, "L": 40, "T": 240, "T//2+1": 121, "nPix": 9, "C*P": 60,
-    "Sgrid": 3, "Cgrid": 3, "Pgrid": 3,
+    "Sgrid": 3, "Cgrid": 3, "Pgrid": 3, "R": 96, "Ns": 7, "Kval": 32, "row": 1,
 }  # fmt: skip
-BY_OTHERS = {schema.X_BEST}
-"""Written by the tracker, which is no part of a session yet."""
+LINKS = {schema.X_LATEST.path, schema.X_BEST.path}
+"""Soft links to checkpoints, which HDF5's walk through a file does not show."""
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +49,7 @@ def file(session):
         yield opened
 
 
-@pytest.mark.parametrize(
-    "entry", [e for e in schema.TABLE if e not in BY_OTHERS], ids=lambda e: e.path
-)
+@pytest.mark.parametrize("entry", schema.TABLE, ids=lambda e: e.path)
 def test_every_dataset_is_as_the_table_says(file, entry):
     dataset = file[entry.path]
     assert dataset.shape == tuple(SIZES[axis] for axis in entry.axes)
@@ -66,7 +64,7 @@ def test_the_file_holds_nothing_else(file):
         lambda n, item: found.append(f"/{n}") if isinstance(item, h5py.Dataset) else None
     )
     # visititems shows a hard link once only.
-    expected = {e.path for e in schema.TABLE if e not in BY_OTHERS}
+    expected = {e.path for e in schema.TABLE} - LINKS
     assert set(found) | {schema.TEMPLATES_FFT.path, schema.TEMPLATES_FFT_R.path} == expected
 
 
@@ -90,12 +88,20 @@ def test_the_table_is_that_of_the_specification():
         /YPix nPix float64
         /BinNum nPix int32
         /X_global C*P float64
+        /Fit/x_latest C*P float64
         /Fit/x_best C*P float64
+        /Fit/x_ring R C*P float64
+        /Fit/x_vis_ring R C*P float32
+        /Fit/sample/spaxels Ns int32
+        /Fit/sample/val_pixels Kval int32
     """
     table = {e.path: (e.axes, e.dtype) for e in schema.TABLE}
     for line in said.strip().splitlines():
         path, *axes, dtype = line.split()
         assert table[path] == (tuple(axes), dtype)
+    metrics = """epoch time_sec train_rmse_ewma val_rmse delta_x_rel nnz l1_norm l2_norm mass_err_L1
+        mass_err_Linf"""
+    assert set(metrics.split()) <= set(schema.METRICS)
     assert len(table) == len(schema.TABLE)
 
 

@@ -33,6 +33,15 @@ class KaczmarzState:
     """Spaxel visited last, -1 before the first."""
     rmse: float = float("nan")
     """Weighted rms residual of that spaxel's rows before their projection."""
+    squares: float = 0.0
+    """Sum of the squares of ``rmse`` over this epoch's spaxels so far."""
+    n_lit: int = 0
+    """Spaxels in that sum: those with rows."""
+
+    @property
+    def epoch_rmse(self) -> float:
+        """Training RMSE of this epoch so far."""
+        return float(np.sqrt(self.squares / self.n_lit)) if self.n_lit else float("nan")
 
 
 def project_rows(rows: SpaxelRows, residual: Float, lr: float) -> Float:
@@ -119,7 +128,7 @@ def sweeps(
         raise InputError("x holds NaN or infinite values: start the sweep from a finite x.")
     x = np.array(state.x, np.float64)
     used = objective.used
-    start = state.position
+    start, squares, n_lit = state.position, state.squares, state.n_lit
     for epoch in range(state.epoch, config.epochs):
         order = spaxel_order(S, config, epoch)
         for position in range(start, S):
@@ -134,7 +143,16 @@ def sweeps(
                 residual = objective.data[s, pixels] - rows.dot(x)
                 rmse = float(np.sqrt(np.mean((residual * objective.inverse_noise[s, pixels]) ** 2)))
                 x += rows.backproject(project_rows(rows, residual, config.lr))
+                squares, n_lit = squares + rmse**2, n_lit + 1
             if config.project_nonneg:
                 np.maximum(x, 0.0, out=x)
-            yield KaczmarzState(x=x, epoch=epoch, position=position + 1, spaxel=s, rmse=rmse)
-        start = 0
+            yield KaczmarzState(
+                x=x,
+                epoch=epoch,
+                position=position + 1,
+                spaxel=s,
+                rmse=rmse,
+                squares=squares,
+                n_lit=n_lit,
+            )
+        start, squares, n_lit = 0, 0.0, 0

@@ -12,6 +12,28 @@ from cubefit.errors import ConfigError, InputError
 from cubefit.inverse.objective import Float
 
 
+def checked_orbit_weights(orbit_weights: ArrayLike, n_components: int) -> Float:
+    """Return orbit weights (C,), any scale, or refuse them.
+
+    Raises
+    ------
+    InputError
+        If they have the wrong length or hold negative, NaN or only zero values.
+    """
+    weights = np.asarray(orbit_weights, np.float64)
+    if weights.shape != (n_components,):
+        raise InputError(
+            f"orbit_weights has shape {weights.shape}: give one weight per component, "
+            f"({n_components},)."
+        )
+    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
+        raise InputError(
+            "orbit_weights must be finite, not negative and not all zero: "
+            f"they run from {weights.min():.3g} to {weights.max():.3g}."
+        )
+    return weights
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatioRows:
     """Rows that nudge the component sums towards the ratios of the orbit weights.
@@ -40,17 +62,7 @@ class RatioRows:
         ConfigError
             If the anchor is no component of positive weight.
         """
-        weights = np.asarray(orbit_weights, np.float64)
-        if weights.shape != (n_components,):
-            raise InputError(
-                f"orbit_weights has shape {weights.shape}: give one weight per component, "
-                f"({n_components},)."
-            )
-        if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-            raise InputError(
-                "orbit_weights must be finite, not negative and not all zero: "
-                f"they run from {weights.min():.3g} to {weights.max():.3g}."
-            )
+        weights = checked_orbit_weights(orbit_weights, n_components)
         anchor = int(np.argmax(weights)) if config.ratio_anchor == "auto" else config.ratio_anchor
         if anchor >= n_components or weights[anchor] == 0:
             raise ConfigError(

@@ -40,6 +40,7 @@ def shifted_templates(
     velocity_kms: NDArray[np.float64],
     *,
     used: NDArray[np.bool_] | None = None,
+    pixels: NDArray[np.integer] | None = None,
     dtype: DTypeLike = np.float32,
 ) -> NDArray[np.floating]:
     r"""Return the templates shifted and smeared by each velocity bin, rebinned to observed pixels.
@@ -64,6 +65,8 @@ def shifted_templates(
         Velocity bin centres in km/s, uniform; bin v covers ``v -+ dv/2`` evenly.
     used : ndarray of bool, shape (V,), optional
         Velocity bins to compute; the others stay zero. Default all.
+    pixels : ndarray of int, shape (K,), optional
+        Observed pixels to compute; the result then has K in the place of L. Default all.
     dtype : dtype
         Of the result; the arithmetic is float64.
 
@@ -77,7 +80,9 @@ def shifted_templates(
         If the templates do not cover the observed range plus the velocities in use.
     """
     bins = np.arange(velocity_kms.size) if used is None else np.flatnonzero(used)
-    result = np.zeros((velocity_kms.size, templates.shape[0], observed_ln_wave.size), dtype)
+    rows = slice(None) if pixels is None else pixels
+    n_pixels = observed_ln_wave[rows].size
+    result = np.zeros((velocity_kms.size, templates.shape[0], n_pixels), dtype)
     if not bins.size:
         return result
     edges = edges_of(velocity_kms)
@@ -88,6 +93,6 @@ def shifted_templates(
     half_bin = 0.5 * step_of(velocity_kms)
     for v in bins:
         shifts = ln_shift(velocity_kms[v] + half_bin * nodes)
-        average = averaging_operator(integral, edges_of(observed_ln_wave), shifts, weights)
+        average = averaging_operator(integral, edges_of(observed_ln_wave), shifts, weights)[rows]
         result[v] = (average @ integral.c[: average.shape[1]]).T
     return result

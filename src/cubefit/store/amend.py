@@ -16,7 +16,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,7 +28,7 @@ from cubefit.errors import LockedError, StoreError
 from cubefit.store import schema
 from cubefit.store.access import read_apart
 from cubefit.store.files import beside, replacement, write_all, writing_to
-from cubefit.store.lock import WriterLock, writer_lock
+from cubefit.store.lock import WriterLock, open_to_write, writer_lock
 
 logger = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ def put_in_place(path: Path) -> bool:
     if not path.exists():
         return False
     grown, digest, patches = read_redo(path)
-    fd = os.open(path, os.O_RDWR)
+    fd = open_to_write(path)
     try:
         belongs = digest_of_bytes(fd, grown) == digest and all(
             p.fits(os.pread(fd, len(p.old), p.place)) for p in patches
@@ -210,13 +210,17 @@ def sole_writer(path: Path, task: str = "write") -> Iterator[WriterLock]:
     Raises
     ------
     LockedError
-        If another process holds it.
+        If another process holds it, or has the file open to write through HDF5.
     StoreError
         If the disk is full, or the file may not be written.
     """
-    with writer_lock(path, task) as lock, writing_to(path):
-        if redo_path(path).exists():
-            apply_redo(path)
+    with ExitStack() as stack:
+        lock = stack.enter_context(writer_lock(path, task))
+        stack.enter_context(writing_to(path))
+        if path.exists():
+            stack.callback(os.close, open_to_write(path))
+            if redo_path(path).exists():
+                apply_redo(path)
         yield lock
 
 
@@ -248,7 +252,7 @@ def amended(path: Path) -> Iterator[h5py.File]:
     taken = hypercube_extents(path)
     kept = other_extents(taken, size)
     clone = beside(path, ".amend")
-    source_fd = os.open(path, os.O_RDWR)
+    source_fd = open_to_write(path)
     try:
         clone_fd = os.open(clone, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
         try:

@@ -30,14 +30,17 @@ class ModelInputs:
     """Shape (P, T)."""
     grids: Grids
 
-    def shifted_templates(self, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-        """Return the shifted templates (V, P, L) of the velocity bins that hold light."""
+    def shifted_templates(
+        self, dtype: DTypeLike = np.float32, *, pixels: NDArray[np.integer] | None = None
+    ) -> NDArray[np.floating]:
+        """Return the shifted templates (V, P, L), or of some pixels, where the bins hold light."""
         return shifted_templates(
             self.templates,
             self.grids.tem_pix,
             self.grids.obs_pix,
             self.grids.vel_pix,
             used=np.asarray(self.losvd.any(axis=(0, 2))),
+            pixels=pixels,
             dtype=dtype,
         )
 

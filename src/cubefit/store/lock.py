@@ -105,6 +105,44 @@ def who_writes(path: Path) -> Owner | str | None:
         os.close(fd)
 
 
+def _flock_owners(fd: int) -> list[int]:
+    """Return the processes that lock an open file for themselves alone, as far as Linux tells."""
+    try:
+        table = Path("/proc/locks").read_text()
+    except OSError:
+        return []
+    found = os.fstat(fd)
+    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    rows = [line.split() for line in table.splitlines()]
+    return [int(r[4]) for r in rows if r[1] == "FLOCK" and r[3] == "WRITE" and r[5] == device]
+
+
+def open_to_write(path: Path) -> int:
+    """Return a descriptor to write to an HDF5 file past HDF5; by its sole writer.
+
+    It carries HDF5's own shared lock: a program that opens the file by HDF5 to write is refused
+    meanwhile, as is the caller where such a program was first; when that one closes the file it
+    writes what it knows of it over what was written since. Readers are not in the way.
+
+    Raises
+    ------
+    LockedError
+        If another program, or an h5py handle of this one, has the file open to write.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owners = _flock_owners(fd)
+        os.close(fd)
+        who = f"process {owners[0]}" if owners else "another program"
+        raise LockedError(
+            f"{path} is open to write in {who} (h5py mode 'r+' or 'a'): close it there. Reading is "
+            "possible meanwhile."
+        ) from None
+    return fd
+
+
 def _is_that_file(lock: Path, fd: int) -> bool:
     try:
         return os.path.samestat(lock.stat(), os.fstat(fd))

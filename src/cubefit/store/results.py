@@ -6,14 +6,13 @@ import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from cubefit.config import Normalization
-from cubefit.errors import InputError, MissingDataError, StaleError
+from cubefit.errors import InputError, MissingDataError
 from cubefit.store import schema
 from cubefit.store.amend import replace_dataset
 from cubefit.store.digests import digest_array
@@ -21,18 +20,17 @@ from cubefit.store.handle import amending, reading
 from cubefit.store.tiles import read_status, require_current, require_normalization
 
 Float = NDArray[np.float64]
-RESUME_ORDER = (schema.X_BEST, schema.X_GLOBAL)
 
 
 def write_solution(
-    path: Path, x: Float, digest: str, info: Mapping[str, str | float | int]
+    file: h5py.File, x: Float, digest: str, info: Mapping[str, str | float | int]
 ) -> None:
     """Commit ``x`` (C, P) as ``/X_global``.
 
     Parameters
     ----------
-    path : Path
-        The file.
+    file : h5py.File
+        An amendment of the file.
     x : ndarray, shape (C, P)
         The solution.
     digest : str
@@ -40,70 +38,13 @@ def write_solution(
     info : mapping
         Further attributes.
     """
-    with amending(path) as file:
-        attributes: dict[str, object] = {
-            **schema.X_GLOBAL.labels(),
-            schema.ATTR_DIGEST: digest,
-            "written": time.strftime("%Y-%m-%d %H:%M:%S %z"),
-            **info,
-        }
-        replace_dataset(file, schema.X_GLOBAL.path, np.ravel(x).astype(np.float64), attributes)
-
-
-class Solution(NamedTuple):
-    """An earlier solution in a file."""
-
-    path: str
-    """Where it stands."""
-    x: Float
-    """Shape (C, P)."""
-    epochs: int
-    """Epochs behind it, over all calls."""
-    seed: int | None
-    """Random seed of those epochs."""
-
-
-def read_solution(path: Path, normalization: str, digest: str) -> Solution | None:
-    """Return the best earlier solution, or None.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    normalization : str
-        That of the fit that wants to go on from it.
-    digest : str
-        `digest_of_fit` of that fit's inputs.
-
-    Raises
-    ------
-    StaleError
-        If it belongs to other inputs than those now in the file, or to another normalization.
-    """
-    with reading(path) as file:
-        found = next((e for e in RESUME_ORDER if e.path in file), None)
-        if found is None:
-            return None
-        dataset = file[found.path]
-        C, P = file[schema.LOSVD.path].shape[2], file[schema.TEMPLATES.path].shape[0]
-        if dataset.shape != (C * P,) or dataset.attrs.get(schema.ATTR_DIGEST) != digest:
-            raise StaleError(
-                f"{found.path} in {path} was made from other inputs than those now in the file: "
-                "start afresh with warm_start='jacobi', or pass x0."
-            )
-        had = dataset.attrs.get(schema.ATTR_NORMALIZATION, normalization)
-        if had != normalization:
-            raise StaleError(
-                f"{found.path} in {path} was fitted with normalization={had!r}, not "
-                f"{normalization!r}: start afresh with warm_start='jacobi', or pass x0."
-            )
-        seed = dataset.attrs.get("seed")
-        return Solution(
-            path=found.path,
-            x=np.asarray(dataset[()], np.float64).reshape(C, P),
-            epochs=int(dataset.attrs.get("epochs_total", 0)),
-            seed=None if seed is None else int(seed),
-        )
+    attributes: dict[str, object] = {
+        **schema.X_GLOBAL.labels(),
+        schema.ATTR_DIGEST: digest,
+        "written": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        **info,
+    }
+    replace_dataset(file, schema.X_GLOBAL.path, np.ravel(x).astype(np.float64), attributes)
 
 
 def model_cube_stamp(digest: str, x: Float, normalization: str) -> dict[str, object]:

@@ -68,17 +68,66 @@ CHECKSUMS: Final = _entry(
 )
 
 X_GLOBAL: Final = _entry("/X_global", "C*P", "float64", "template units", "solve_all")
-X_BEST: Final = _entry("/Fit/x_best", "C*P", "float64", "template units", "tracker")
 MODEL_CUBE: Final = _entry("/ModelCube", "S L", "float64", "flux density", "reconstruct")
+
+X_LATEST: Final = _entry("/Fit/x_latest", "C*P", "float64", "template units", "tracker")
+X_BEST: Final = _entry("/Fit/x_best", "C*P", "float64", "template units", "tracker")
+X_RING: Final = _entry("/Fit/x_ring", "R C*P", "float64", "template units", "tracker")
+X_RING_ROW: Final = _entry("/Fit/x_ring_row", "R", "int64", "row of metrics, -1 = none", "tracker")
+X_VIS_RING: Final = _entry("/Fit/x_vis_ring", "R C*P", "float32", "template units", "tracker")
+X_VIS_RING_ROW: Final = _entry(
+    "/Fit/x_vis_ring_row", "R", "int64", "row of metrics, -1 = none", "tracker"
+)
+SAMPLE_SPAXELS: Final = _entry("/Fit/sample/spaxels", "Ns", "int32", "spaxel number", "tracker")
+SAMPLE_PIXELS: Final = _entry("/Fit/sample/val_pixels", "Kval", "int32", "pixel number", "tracker")
+
+METRICS_GROUP: Final = "/Fit/metrics"
+METRICS: Final = {
+    name: _entry(f"{METRICS_GROUP}/{name}", "row", dtype, unit, "tracker")
+    for name, dtype, unit in (
+        ("epoch", "int64", "epochs finished"),
+        ("time_sec", "float64", "s"),
+        ("train_rmse_ewma", "float64", "sigma"),
+        ("val_rmse", "float64", "sigma"),
+        ("delta_x_rel", "float64", "share"),
+        ("nnz", "float64", "weights above zero"),
+        ("l1_norm", "float64", "template units"),
+        ("l2_norm", "float64", "template units"),
+        ("mass_err_L1", "float64", "share"),
+        ("mass_err_Linf", "float64", "share"),
+        ("chi2", "float64", "chi2"),
+        ("gap_rel", "float64", "share of the objective"),
+    )
+}
+"""One column each; a row is one moment of a fit."""
+N_METRICS: Final = _entry(f"{METRICS_GROUP}/n", "", "int64", "rows written", "tracker")
+
+CHECKPOINTS_GROUP: Final = "/Fit/checkpoints"
+N_SLOTS: Final = 3
+"""The latest checkpoint, the best, and the one being written."""
+CHECKPOINT_X: Final = tuple(
+    _entry(f"{CHECKPOINTS_GROUP}/{k}/x", "C*P", "float64", "template units", "tracker")
+    for k in range(N_SLOTS)
+)
+CHECKPOINT_RECORD: Final = tuple(
+    _entry(f"{CHECKPOINTS_GROUP}/{k}/record", "", "S4096", "JSON", "tracker")
+    for k in range(N_SLOTS)
+)
+LATEST_LINK: Final = f"{CHECKPOINTS_GROUP}/latest"
+BEST_LINK: Final = f"{CHECKPOINTS_GROUP}/best"
+"""Soft links to the slots that ``/Fit/x_latest`` and ``/Fit/x_best`` lead to."""
 
 TABLE: Final = (
     DATA_CUBE, TEMPLATES, LOSVD, TEM_PIX, OBS_PIX, VEL_PIX, MASK, NOISE, VOXEL_MASK,
     X_PIX, Y_PIX, BIN_NUM, R_T, REBIN_MATRIX, TEMPLATES_FFT, TEMPLATES_FFT_R,
-    MODELS, DONE, CHECKSUMS, X_GLOBAL, X_BEST, MODEL_CUBE,
+    MODELS, DONE, CHECKSUMS, X_GLOBAL, MODEL_CUBE, X_LATEST, X_BEST, X_RING, X_RING_ROW, X_VIS_RING,
+    X_VIS_RING_ROW, SAMPLE_SPAXELS, SAMPLE_PIXELS, *METRICS.values(), N_METRICS, *CHECKPOINT_X,
+    *CHECKPOINT_RECORD,
 )  # fmt: skip
 """Every dataset of the format."""
 
 HYPERCUBE_GROUP: Final = "/HyperCube"
+FIT_GROUP: Final = "/Fit"
 
 MODEL_INPUTS: Final = (LOSVD, TEMPLATES, TEM_PIX, OBS_PIX, VEL_PIX)
 """What the models are made of: their digest tells whether a HyperCube is current."""

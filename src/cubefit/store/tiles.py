@@ -19,6 +19,7 @@ from cubefit.errors import ConfigError, StaleError, StoreError
 from cubefit.store import schema
 from cubefit.store.files import require_free, temporary_path, write_all
 from cubefit.store.handle import new_file, reading
+from cubefit.store.lock import open_to_write
 
 Shape4 = tuple[int, int, int, int]
 MAX_CHUNK_BYTES = 2**32 - 1
@@ -244,7 +245,7 @@ class TileWriter:
             self._checksum_offset = file[schema.CHECKSUMS.path].id.get_offset()
             self._offsets: dict[tuple[int, ...], int] = {}
             file[schema.MODELS.path].id.chunk_iter(self._note_chunk)
-        self._fd = os.open(path, os.O_RDWR)
+        self._fd = open_to_write(path)
         self._group_bytes = group_bytes
         self._pending: list[tuple[tuple[int, int, int], int]] = []
         self._pending_bytes = 0

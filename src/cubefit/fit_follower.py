@@ -1,0 +1,125 @@
+"""Stands between a Kaczmarz fit and all who follow it: tracker, user's hooks, the wish to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from cubefit.fit_tracker import FitTracker
+from cubefit.interrupts import StopRequest
+from cubefit.inverse.kaczmarz import KaczmarzState
+from cubefit.inverse.objective import Float
+from cubefit.kaczmarz_solver import BatchHook, EpochHook
+
+
+def numbers_of(state: KaczmarzState, first_epoch: int) -> dict[str, float]:
+    """Return what a checkpoint keeps of a state besides ``x``."""
+    return {
+        "first_epoch": first_epoch,
+        "epoch": state.epoch,
+        "position": state.position,
+        "squares": state.squares,
+        "n_lit": state.n_lit,
+    }
+
+
+def state_of(x: Float, numbers: Mapping[str, float]) -> KaczmarzState:
+    """Return the state of a checkpoint; ``x`` has shape (C, P)."""
+    return KaczmarzState(
+        x=x,
+        epoch=int(numbers["epoch"]),
+        position=int(numbers["position"]),
+        squares=numbers["squares"],
+        n_lit=int(numbers["n_lit"]),
+    )
+
+
+class Follower:
+    """Takes every state of a fit, and brings it to safety when the fit is stopped.
+
+    Parameters
+    ----------
+    path : Path
+        The file of the fit.
+    tracker : FitTracker or None
+        Writes it down.
+    request : StopRequest
+        Looked at after every spaxel.
+    start : KaczmarzState
+        Where the fit begins.
+    n_spaxels : int
+        In an epoch.
+    first_epoch : int
+        Epochs behind the fit.
+    on_epoch_end, on_batch : callable, optional
+        The user's hooks, see `cubefit.kaczmarz_solver.solve_global_kaczmarz`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        tracker: FitTracker | None,
+        request: StopRequest,
+        start: KaczmarzState,
+        *,
+        n_spaxels: int,
+        first_epoch: int,
+        on_epoch_end: EpochHook | None = None,
+        on_batch: BatchHook | None = None,
+    ) -> None:
+        self._path = path
+        self._tracker = tracker
+        self._request = request
+        self._n_spaxels = n_spaxels
+        self._first_epoch = first_epoch
+        self._on_epoch_end = on_epoch_end
+        self._on_batch = on_batch
+        self._state = start
+
+    def epochs_finished(self, state: KaczmarzState) -> int:
+        """Return the epochs behind a state."""
+        return state.epoch + (state.position == self._n_spaxels)
+
+    def follow(self, state: KaczmarzState) -> None:
+        """Take a state; whatever ends the fit here, an error in a hook too, saves it first."""
+        self._state = state
+        try:
+            self._call_hooks(state)
+            if self._tracker is not None:
+                self._tracker.on_batch(state.rmse)
+                numbers = numbers_of(state, self._first_epoch)
+                self._tracker.maybe_save(state.x, self.epochs_finished(state), state=numbers)
+            if self._request:
+                self._request.stop(self.how_to_go_on(state))
+        except BaseException:
+            self.save(state)
+            raise
+
+    def _call_hooks(self, state: KaczmarzState) -> None:
+        if self._on_batch is not None:
+            self._on_batch(state.rmse)
+        if self._on_epoch_end is not None and state.position == self._n_spaxels:
+            self._on_epoch_end(state.epoch + 1, state.x)
+
+    def end(self, chi2: float) -> None:
+        """Write the last moment of a fit that came to its end."""
+        self.save(self._state, chi2)
+
+    def save(self, state: KaczmarzState, chi2: float = float("nan")) -> None:
+        """Write a last checkpoint, and wait until it is on disk."""
+        if self._tracker is not None:
+            self._tracker.finish(
+                state.x,
+                self.epochs_finished(state),
+                state=numbers_of(state, self._first_epoch),
+                chi2=chi2,
+            )
+
+    def how_to_go_on(self, state: KaczmarzState) -> str:
+        """Return the sentence that a stopped fit ends with."""
+        if self._tracker is None:
+            return f"the fit of {self._path} is lost, because it was not tracked (tracker=False)."
+        return (
+            f"the fit of {self._path} stands after {self.epochs_finished(state)} epochs and "
+            f"{state.position % self._n_spaxels} spaxels; the same call goes on from there."
+        )

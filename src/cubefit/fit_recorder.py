@@ -1,0 +1,200 @@
+"""Writes down a running fit: figures, checkpoints, validation; in a process of its own.
+
+`main` is that process. It takes `Moment` after `Moment` from the solver over a pipe, and ends when
+the pipe does. Nothing that happens here reaches the solver, but for a sentence over the same pipe.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubefit.config import Normalization
+from cubefit.errors import CubeFitError
+from cubefit.inverse.matrix_free import MatrixFreeOperator
+from cubefit.inverse.objective import Objective
+from cubefit.inverse.validation import Sample, objective_of_sample, rms_misfit, solution_figures
+from cubefit.store import schema
+from cubefit.store.checkpoints import Checkpoint, read_checkpoint
+from cubefit.store.fit_file import FitFile
+from cubefit.store.handle import reading
+from cubefit.store.load import ModelInputs, read_dims, read_model_inputs, read_objective
+from cubefit.threads import blas_threads
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """What a recorder must know of its fit."""
+
+    path: Path
+    run: Mapping[str, Any]
+    """Goes into every checkpoint."""
+    normalization: Normalization
+    best_val_rmse: float
+    """Of the best checkpoint that this fit goes on from; infinite where it starts afresh."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """A moment of a fit, as the solver tells it."""
+
+    x: Float
+    """Weights, shape (C*P,)."""
+    epoch: int
+    elapsed_s: float
+    train_rmse: float
+    """Moving average."""
+    validate: bool
+    """Whether to compute the validation RMSE."""
+    keep: bool
+    """Whether to write a checkpoint."""
+    state: Mapping[str, float] = field(default_factory=dict)
+    chi2: float = float("nan")
+    gap_rel: float = float("nan")
+    orbit_weights: Float | None = None
+
+
+class Validation:
+    """The misfit of a solution on the fixed sample in a file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    normalization : str
+        Of the LOSVDs.
+    """
+
+    def __init__(self, path: Path, normalization: Normalization) -> None:
+        with reading(path) as file:
+            sample = Sample(
+                file[schema.SAMPLE_SPAXELS.path][()], file[schema.SAMPLE_PIXELS.path][()]
+            )
+            inputs = read_model_inputs(file, normalization)
+            self._objective: Objective = objective_of_sample(read_objective(file), sample)
+        part = ModelInputs(
+            losvd=inputs.losvd[sample.spaxels], templates=inputs.templates, grids=inputs.grids
+        )
+        shifted = part.shifted_templates(pixels=sample.pixels)
+        self._operator = MatrixFreeOperator(part.losvd, shifted)
+
+    def rmse(self, x: Float) -> float:
+        """Return the rms misfit of ``x`` (C, P) in sigma."""
+        return rms_misfit(self._objective, self._operator.matvec(x))
+
+
+class Recorder:
+    """Writes moments of a fit into its file.
+
+    Parameters
+    ----------
+    recording : Recording
+        Of which fit. The caller, or the process it works for, is the sole writer of the file.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+        self._best = recording.best_val_rmse
+        self._before: Float | None = None
+        self._validation: Validation | None = None
+        with reading(recording.path) as file:
+            dims = read_dims(file)
+        self._shape = dims["nComp"], dims["nPop"]
+        self._file = FitFile(recording.path)
+
+    def __enter__(self) -> Self:
+        """Return the recorder."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Close the file."""
+        self._file.__exit__(*exc)
+
+    def _validate(self, x: Float) -> float:
+        if self._validation is None:
+            self._validation = Validation(self._recording.path, self._recording.normalization)
+        return self._validation.rmse(x)
+
+    def record(self, moment: Moment) -> None:
+        """Write a row of metrics, and what else is due."""
+        x = moment.x.reshape(self._shape)
+        val_rmse = self._validate(x) if moment.validate else float("nan")
+        best = val_rmse < self._best
+        row = self._file.add_row(
+            {
+                "epoch": moment.epoch,
+                "time_sec": moment.elapsed_s,
+                "train_rmse_ewma": moment.train_rmse,
+                "val_rmse": val_rmse,
+                "chi2": moment.chi2,
+                "gap_rel": moment.gap_rel,
+                **solution_figures(x, self._before, moment.orbit_weights),
+            }
+        )
+        self._before = x
+        self._file.put_in_ring("vis", moment.x, row)
+        if moment.keep or best:
+            self._file.save(self._checkpoint(moment, val_rmse), best=best)
+            self._file.put_in_ring("x", moment.x, row)
+        if best:
+            self._best = val_rmse
+
+    def _checkpoint(self, moment: Moment, val_rmse: float) -> Checkpoint:
+        return Checkpoint(
+            x=moment.x,
+            epoch=moment.epoch,
+            elapsed_s=moment.elapsed_s,
+            written=time.time(),
+            state=moment.state,
+            run=self._recording.run,
+            val_rmse=val_rmse,
+            chi2=moment.chi2,
+        )
+
+
+def best_val_rmse(path: Path, run: Mapping[str, Any]) -> float:
+    """Return the validation RMSE of the best checkpoint if it is one of this fit, else infinity."""
+    with reading(path) as file:
+        best = read_checkpoint(file, "best")
+    if best is None or dict(best.run) != dict(run) or np.isnan(best.val_rmse):
+        return float("inf")
+    return best.val_rmse
+
+
+def serve(connection: Connection, recording: Recording) -> None:
+    """Record every moment that comes, until the other side has gone or says that it was the last.
+
+    What cannot be written, the disk being full say, is told to the other side; the next is tried.
+    """
+    with blas_threads(1), Recorder(recording) as recorder:
+        while True:
+            try:
+                moment = connection.recv()
+            except (EOFError, OSError):
+                return
+            if moment is None:
+                connection.send(None)
+                return
+            try:
+                recorder.record(moment)
+            except (CubeFitError, OSError) as error:
+                connection.send(str(error))
+
+
+def main(descriptor: int) -> None:
+    """Be the process that records; it is spoken to over ``descriptor`` and ends when that does."""
+    with Connection(descriptor) as connection:
+        try:
+            serve(connection, connection.recv())
+        except EOFError:
+            sys.exit(0)

@@ -1,0 +1,304 @@
+"""Follows a fit: metrics, checkpoints and a validation RMSE in its file, readable at any time.
+
+All writing is done by a process of its own, which the solver never waits for.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cubefit.config import Normalization, TrackerConfig
+from cubefit.errors import ConfigError, CubeFitError
+from cubefit.fit_recorder import Moment, Recorder, Recording, best_val_rmse
+from cubefit.inverse.ratio import checked_orbit_weights
+from cubefit.inverse.validation import choose_sample
+from cubefit.store.amend import amended, sole_writer
+from cubefit.store.digests import digest_of_fit
+from cubefit.store.fit_group import FitSizes, is_prepared, prepare_fit_group
+from cubefit.store.handle import reading
+from cubefit.store.load import read_dims, read_objective
+from cubefit.store.results import own_normalization
+from cubefit.writer_process import WriterProcess
+
+__all__ = ["FitTracker", "TrackerConfig"]
+
+logger = logging.getLogger(__name__)
+
+Float = NDArray[np.float64]
+
+FIRST_S: Final = 2.0
+"""Everything is due for the first time this soon: a fit shows itself, and a bad disk too."""
+EWMA_SPAN: Final = 100
+"""Batches that the moving average of the training RMSE looks back on."""
+CLOSE_WAIT_S: Final = 30.0
+"""A writer that needs longer for its last message hangs."""
+
+
+class Gate:
+    """Tells when something is due: soon after the start, then once an interval."""
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._next = time.monotonic() + min(FIRST_S, interval_s)
+
+    def is_due(self) -> bool:
+        """Whether its time has come."""
+        return time.monotonic() >= self._next
+
+    def pass_on(self) -> None:
+        """Note that it was done."""
+        self._next = time.monotonic() + self._interval_s
+
+
+class FitTracker:
+    """Follows one fit.
+
+    While it lives it is the sole writer of the file. It closes itself at the end of the program.
+
+    Parameters
+    ----------
+    h5_path : str or Path
+        A populated file.
+    cfg : TrackerConfig, optional
+        Intervals and sizes.
+
+    Raises
+    ------
+    LockedError
+        If another process writes to the file.
+    StoreError
+        If the file is missing, foreign, or cannot be written.
+    """
+
+    def __init__(self, h5_path: str | Path, cfg: TrackerConfig | None = None) -> None:
+        self.path = Path(h5_path)
+        self.cfg = TrackerConfig() if cfg is None else cfg
+        with reading(self.path) as file:
+            dims = read_dims(file)
+        self._shape = dims["nComp"], dims["nPop"]
+        self._stack = ExitStack()
+        self._stack.callback(atexit.unregister, self.close)
+        self._lock = self._stack.enter_context(sole_writer(self.path, "fit"))
+        atexit.register(self.close)
+        self._orbit_weights: Float | None = None
+        self._recording: Recording | None = None
+        self._writer: WriterProcess | None = None
+        self._finished = False
+        self._ewma = float("nan")
+        self._last: dict[str, Any] | None = None
+        self._set_clocks(0.0)
+
+    def __enter__(self) -> Self:
+        """Return the tracker."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        """Close it; after an error ``x`` may be half-way through a step and is not saved."""
+        if kind is not None:
+            self._last = None
+        self.close()
+
+    def _set_clocks(self, elapsed_s: float) -> None:
+        self._zero = time.monotonic() - elapsed_s
+        self._gates = {
+            "metrics": Gate(self.cfg.metrics_interval_sec),
+            "val": Gate(self.cfg.val_interval_sec),
+            "ckpt": Gate(self.cfg.ckpt_interval_sec),
+        }
+
+    @property
+    def elapsed_s(self) -> float:
+        """Time of the fit so far, over all of its calls."""
+        return time.monotonic() - self._zero
+
+    def begin(
+        self,
+        *,
+        run: Mapping[str, Any] | None = None,
+        normalization: Normalization | None = None,
+        fresh: bool = False,
+        elapsed_s: float = 0.0,
+    ) -> None:
+        """Say which fit begins; without it the first message begins one that goes on.
+
+        Parameters
+        ----------
+        run : mapping, optional
+            What identifies the fit, as JSON: method, settings, digest of the inputs.
+        normalization : {"losvd", "unit"}, optional
+            Of the LOSVDs; default that of the file.
+        fresh : bool
+            Drop the history in the file. Checkpoints stay until the first new one.
+        elapsed_s : float
+            Time of the fit in earlier calls.
+        """
+        if self._recording is not None:
+            raise ConfigError("This tracker follows a fit already: make a new one.")
+        with reading(self.path) as file:
+            used = read_objective(file).used
+            sample = choose_sample(used, self.cfg.Ns, self.cfg.Kval, self.cfg.diag_seed)
+            own = normalization or own_normalization(file)
+            facts = {"digest": digest_of_fit(file)} if run is None else dict(run)
+            sizes = FitSizes(
+                n_weights=self._shape[0] * self._shape[1],
+                ring_size=self.cfg.ring_size,
+                spaxels=sample.spaxels,
+                pixels=sample.pixels,
+            )
+            prepared = not fresh and is_prepared(file, sizes)
+        if not prepared:
+            with amended(self.path) as clone:
+                prepare_fit_group(clone, sizes, fresh=fresh)
+        facts |= {"normalization": own, "sample": [len(s) for s in sample] + [self.cfg.diag_seed]}
+        plain = json.loads(json.dumps(facts))
+        self._recording = Recording(
+            path=self.path,
+            run=plain,
+            normalization=own,
+            best_val_rmse=float("inf") if fresh else best_val_rmse(self.path, plain),
+        )
+        self._set_clocks(elapsed_s)
+
+    def set_orbit_weights(self, orbit_weights: ArrayLike | None) -> None:
+        """Compare the components' shares with these weights (C,), any scale.
+
+        Raises
+        ------
+        InputError
+            If they are no weights of the file's components.
+        """
+        self._orbit_weights = (
+            None if orbit_weights is None else checked_orbit_weights(orbit_weights, self._shape[0])
+        )
+
+    def on_batch(self, rmse: float) -> None:
+        """Take the training RMSE of one spaxel into the moving average."""
+        if np.isfinite(rmse):
+            weight = 1.0 if np.isnan(self._ewma) else 2.0 / (EWMA_SPAN + 1.0)
+            self._ewma = weight * rmse + (1.0 - weight) * (0.0 if weight == 1.0 else self._ewma)
+
+    def maybe_save(
+        self,
+        x: ArrayLike,
+        epoch: int,
+        *,
+        state: Mapping[str, float] | None = None,
+        chi2: float = float("nan"),
+        gap_rel: float = float("nan"),
+    ) -> None:
+        """Hand over a moment of the fit if something is due; never wait, never fail.
+
+        Parameters
+        ----------
+        x : array_like, shape (C*P,) or (C, P)
+            The weights now.
+        epoch : int
+            Epochs finished.
+        state : mapping, optional
+            Numbers that the solver needs to go on from here with the same bits.
+        chi2 : float
+            Of ``x``, where it is known.
+        gap_rel : float
+            Duality gap relative to the objective, where it is known.
+        """
+        self._last = {
+            "x": x, "epoch": epoch, "state": state or {}, "chi2": chi2, "gap_rel": gap_rel,
+        }  # fmt: skip
+        due = {kind for kind, gate in self._gates.items() if gate.is_due()}
+        if not due or self._finished or not self._has_begun():
+            return
+        moment = self._moment(self._last, validate="val" in due, keep="ckpt" in due)
+        if self._writer is None:
+            self._writer = self._start_writer()
+        if self._writer.offer(moment):
+            for kind in due:
+                self._gates[kind].pass_on()
+
+    def _has_begun(self) -> bool:
+        """Begin a fit that nobody announced; if that fails, say so and follow no further."""
+        if self._recording is None:
+            try:
+                self.begin()
+            except (CubeFitError, OSError) as error:
+                logger.error("The fit is not tracked: %s", error)  # noqa: TRY400
+                self._finished = True
+        return self._recording is not None
+
+    def _start_writer(self) -> WriterProcess:
+        return WriterProcess(
+            "cubefit.fit_recorder:main", self._recording, inherited=(self._lock.fd,)
+        )
+
+    def _moment(self, last: Mapping[str, Any], *, validate: bool, keep: bool) -> Moment:
+        x = np.array(last["x"], np.float64).ravel()
+        return Moment(
+            **(dict(last) | {"x": x}),
+            elapsed_s=self.elapsed_s,
+            train_rmse=self._ewma,
+            validate=validate,
+            keep=keep,
+            orbit_weights=self._orbit_weights,
+        )
+
+    def finish(
+        self,
+        x: ArrayLike,
+        epoch: int,
+        *,
+        state: Mapping[str, float] | None = None,
+        chi2: float = float("nan"),
+        gap_rel: float = float("nan"),
+    ) -> bool:
+        """Write the last moment of a fit and wait until it is on disk.
+
+        What the writing process cannot do, having died or hanging, is done here.
+
+        Parameters
+        ----------
+        x, epoch, state, chi2, gap_rel
+            See `maybe_save`.
+
+        Returns
+        -------
+        bool
+            Whether it was written; otherwise the reason is logged.
+        """
+        if self._finished or not self._has_begun():
+            return False
+        assert self._recording is not None  # noqa: S101 - it has begun
+        last = {"x": x, "epoch": epoch, "state": state or {}, "chi2": chi2, "gap_rel": gap_rel}
+        moment = self._moment(last, validate=True, keep=True)
+        self._finished, self._last = True, None
+        if self._writer is not None:
+            taken = self._writer.offer(moment)
+            if self._writer.close(CLOSE_WAIT_S) and taken:
+                return True
+        try:
+            with Recorder(self._recording) as recorder:
+                recorder.record(moment)
+        except (CubeFitError, OSError) as error:
+            logger.error("The last checkpoint was not written: %s", error)  # noqa: TRY400
+            return False
+        return True
+
+    def close(self) -> None:
+        """Write the last moment that `maybe_save` was told of, and release the file."""
+        last, self._last = self._last, None
+        try:
+            if last is not None and not self._finished:
+                self.finish(**last)
+            elif self._writer is not None and not self._finished:
+                self._finished = True
+                self._writer.close(CLOSE_WAIT_S)
+        finally:
+            self._stack.close()
