@@ -120,6 +120,6 @@ class Follower:
         if self._tracker is None:
             return f"the fit of {self._path} is lost, because it was not tracked (tracker=False)."
         return (
-            f"the fit of {self._path} stands after {self.epochs_finished(state)} epochs and "
-            f"{state.position % self._n_spaxels} spaxels; the same call goes on from there."
+            f"the fit of {self._path} stands at spaxel {state.position} of {self._n_spaxels} in "
+            f"epoch {state.epoch + 1}; the same call goes on from there."
         )

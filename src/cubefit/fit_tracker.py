@@ -169,6 +169,10 @@ class FitTracker:
         )
         self._set_clocks(elapsed_s)
 
+    def tell(self, **facts: object) -> None:
+        """Let others know something of the fit as long as it runs, see `cubefit status`."""
+        self._lock.tell(**facts)
+
     def set_orbit_weights(self, orbit_weights: ArrayLike | None) -> None:
         """Compare the components' shares with these weights (C,), any scale.
 

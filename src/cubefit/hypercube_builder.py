@@ -205,9 +205,9 @@ def fill_cube(path: Path, status: CubeStatus, inputs: ModelInputs, *, verbose: b
             found = read_status(file)
         done = 0 if found is None else int(found.done.sum())
         if done < status.done.size:
-            how = f"{done} of {status.done.size} tiles of {path} are done; the same call goes on."
-            logger.warning("Stopping: %s", how)
-            request.stop(how)
+            request.stop(
+                f"{done} of {status.done.size} tiles of {path} are done; the same call goes on."
+            )
     return total
 
 

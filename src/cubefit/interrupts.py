@@ -7,6 +7,7 @@ two steps, brings its state to safety, and then stops.
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from types import FrameType
 from typing import Final, NoReturn
 
 from cubefit.errors import StoppedError
+
+logger = logging.getLogger(__name__)
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -37,7 +40,7 @@ class StopRequest:
         self.signal = signal.Signals(number)
 
     def stop(self, how_to_go_on: str) -> NoReturn:
-        """End the work, once its state is safe.
+        """End the work, once its state is safe, and say how to go on.
 
         Raises
         ------
@@ -46,10 +49,12 @@ class StopRequest:
         StoppedError
             After another signal: the program ends with its exit code, unless it is caught.
         """
-        if self.signal == signal.SIGINT:
-            raise KeyboardInterrupt(how_to_go_on)
         name = "a signal" if self.signal is None else self.signal.name
-        raise StoppedError(f"Stopped by {name}: {how_to_go_on}")
+        message = f"Stopped by {name}: {how_to_go_on}"
+        logger.warning(message)
+        if self.signal == signal.SIGINT:
+            raise KeyboardInterrupt(message)
+        raise StoppedError(message)
 
 
 @contextmanager

@@ -227,7 +227,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"Error: {error}\n")
         return EXIT_ERROR
     except KeyboardInterrupt:
-        sys.stderr.write("Interrupted: run it again, built tiles are kept; the fit starts over.\n")
+        sys.stderr.write("Interrupted: run it again, it goes on from where it was.\n")
         return EXIT_INTERRUPTED
     with visible_log(verbose=True):
         logger.info(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -94,6 +95,24 @@ def identity_of(cfg: SolverCfg, orbit_weights: ArrayLike | None, digest: str) ->
         None if orbit_weights is None else digest_array(np.asarray(orbit_weights, np.float64))
     )
     return {"method": "kaczmarz", "settings": settings, "digest": digest}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fit:
+    """The parts of a fit, put together."""
+
+    model: Operator
+    objective: Objective
+    operator: str
+    normalization: Normalization
+    run: dict[str, Any]
+    """See `identity_of`."""
+    start: KaczmarzState
+    first_epoch: int
+    """Epochs behind the fit."""
+    origin: str
+    """Where ``start`` came from."""
+    earlier: Earlier | None
 
 
 class PipelineRunner:
@@ -282,58 +301,94 @@ class PipelineRunner:
             self._tracker(tracker) as follow_up,
             ExitStack() as stack,
         ):
-            with reading(self.path) as file:
-                self.dims, objective = read_dims(file), read_objective(file)
-                digests = digest_inputs(file)
-            C, P = self.dims["nComp"], self.dims["nPop"]
-            ratio_rows(orbit_weights, C, cfg)
-            given = None if x0 is None else checked_solution(x0, C, P)
-            require_use(warm_start, given)
-            model, acting, name = self._operator(operator, normalization, digests.models, stack)
-            run = identity_of(cfg, orbit_weights, digests.fit)
-            wanted = Wanted(digest=digests.fit, normalization=acting, run=run)
-            earlier = self._earlier(warm_start, given, wanted)
-            start, first_epoch, origin = starting_point(
-                earlier, given, warm_start, model, objective, cfg
-            )
-            logger.info("Fitting %s (%s), starting from %s.", self.path, name, origin)
+            fit = self._set_up(cfg, orbit_weights, x0, warm_start, operator, normalization, stack)
+            logger.info("Fitting %s (%s), starting from %s.", self.path, fit.operator, fit.origin)
             if follow_up is not None:
-                follow_up.set_orbit_weights(orbit_weights)
-                follow_up.begin(
-                    run=run,
-                    normalization=acting,
-                    fresh=earlier is None,
-                    elapsed_s=0.0 if earlier is None else earlier.elapsed_s,
-                )
+                self._announce(fit, cfg, orbit_weights, follow_up)
             follower = Follower(
                 self.path,
                 follow_up,
                 request,
-                start,
+                fit.start,
                 n_spaxels=self.dims["nSpat"],
-                first_epoch=first_epoch,
+                first_epoch=fit.first_epoch,
                 on_epoch_end=on_epoch_end,
                 on_batch=on_batch,
             )
             x, stats = solve_global_kaczmarz(
-                model,
-                objective,
-                start,
+                fit.model,
+                fit.objective,
+                fit.start,
                 cfg,
-                first_epoch=first_epoch,
+                first_epoch=fit.first_epoch,
                 orbit_weights=orbit_weights,
                 on_state=follower.follow,
                 verbose=verbose,
             )
             stats |= {
-                "warm_start": origin,
-                "operator": name,
-                "normalization": acting,
+                "warm_start": fit.origin,
+                "operator": fit.operator,
+                "normalization": fit.normalization,
                 "seed": cfg.seed,
             }
             follower.end(stats["chi2"])
-            stats["committed"] = self._commit(x, stats, digests.fit, follow_up)
+            stats["committed"] = self._commit(x, stats, fit.run["digest"], follow_up)
         return x.ravel(), stats
+
+    def _set_up(
+        self,
+        cfg: SolverCfg,
+        orbit_weights: ArrayLike | None,
+        x0: ArrayLike | None,
+        warm_start: WarmStart,
+        operator: OperatorKind,
+        normalization: Normalization | None,
+        stack: ExitStack,
+    ) -> _Fit:
+        """Check the rest of the arguments, and put the parts of the fit together."""
+        with reading(self.path) as file:
+            self.dims, objective = read_dims(file), read_objective(file)
+            digests = digest_inputs(file)
+        C, P = self.dims["nComp"], self.dims["nPop"]
+        ratio_rows(orbit_weights, C, cfg)
+        given = None if x0 is None else checked_solution(x0, C, P)
+        require_use(warm_start, given)
+        model, acting, name = self._operator(operator, normalization, digests.models, stack)
+        run = identity_of(cfg, orbit_weights, digests.fit)
+        wanted = Wanted(digest=digests.fit, normalization=acting, run=run)
+        earlier = self._earlier(warm_start, given, wanted)
+        start, first_epoch, origin = starting_point(
+            earlier, given, warm_start, model, objective, cfg
+        )
+        return _Fit(
+            model=model,
+            objective=objective,
+            operator=name,
+            normalization=acting,
+            run=run,
+            start=start,
+            first_epoch=first_epoch,
+            origin=origin,
+            earlier=earlier,
+        )
+
+    @staticmethod
+    def _announce(
+        fit: _Fit, cfg: SolverCfg, orbit_weights: ArrayLike | None, tracker: FitTracker
+    ) -> None:
+        """Tell a tracker, and all who ask for the status of the file, which fit begins."""
+        tracker.set_orbit_weights(orbit_weights)
+        tracker.begin(
+            run=fit.run,
+            normalization=fit.normalization,
+            fresh=fit.earlier is None,
+            elapsed_s=0.0 if fit.earlier is None else fit.earlier.elapsed_s,
+        )
+        tracker.tell(
+            fitting_since=time.time(),
+            epochs_before=fit.start.epoch,
+            epochs_wanted=fit.first_epoch + cfg.epochs,
+        )
 
     def _commit(
         self, x: Float, stats: dict[str, Any], digest: str, tracker: FitTracker | None

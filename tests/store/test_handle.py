@@ -162,12 +162,12 @@ def cut_short(path):
 WRONG = {
     Path.unlink: "does not exist",
     text_file: "no HDF5 file",
-    empty_file: "no HDF5 file",
+    empty_file: "cube.h5 is empty: give",
     folder: "no HDF5 file",
     foreign: "not a populated CubeFit file",
     lacking: "lacks /LOSVD",
     newer: "update CubeFit",
-    cut_short: "damaged or cut short",
+    cut_short: r"cut short: it has \d+ of its \d+ bytes \(.*\): restore a copy",
 }
 
 

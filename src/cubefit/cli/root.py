@@ -51,10 +51,11 @@ def interruptible(how_to_go_on: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        Console(stderr=True).print(f"Interrupted: {str(stop) or how_to_go_on}", soft_wrap=True)
+        # Where it carries a message, that was logged when the state was safe.
+        if not stop.args:
+            Console(stderr=True).print(f"Interrupted: {how_to_go_on}", soft_wrap=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    except StoppedError as stop:
-        Console(stderr=True).print(str(stop), soft_wrap=True)
+    except StoppedError:
         raise typer.Exit(EXIT_REQUEUE) from None
 
 

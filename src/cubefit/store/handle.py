@@ -6,15 +6,20 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import h5py
 
-from cubefit.errors import ConfigError, StoreError
+from cubefit.errors import ConfigError, CubeFitError, StoreError
 from cubefit.store import schema
 from cubefit.store.access import read_apart
 from cubefit.store.amend import amended, finish_interrupted_amendment, sole_writer
 from cubefit.store.files import replacement, reserve
+
+READ_DAMAGE: Final = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+"""What h5py raises on damaged chunks and headers, by the error that HDF5 stumbles over."""
+SUPERBLOCK_BYTES: Final = 48
+"""Up to and with the length of the file."""
 
 
 def require_hdf5(path: Path) -> None:
@@ -24,8 +29,9 @@ def require_hdf5(path: Path) -> None:
     if not os.access(path, os.R_OK):
         raise StoreError(f"{path} cannot be read: get read permission.")
     if path.is_dir() or not h5py.is_hdf5(path):
+        what = "empty" if path.is_file() and not path.stat().st_size else "no HDF5 file"
         raise StoreError(
-            f"{path} is no HDF5 file: give a file made by H5Manager, or a new path to populate."
+            f"{path} is {what}: give a file made by H5Manager, or a new path to populate."
         )
 
 
@@ -69,12 +75,25 @@ def reading(path: Path) -> Iterator[h5py.File]:
     with ExitStack() as stack:
         try:
             file = stack.enter_context(read_apart(path))
-        except OSError as error:
+            require_format(file, path)
+        except CubeFitError:
+            raise
+        except READ_DAMAGE as error:
             raise StoreError(
-                f"{path} is damaged or cut short ({error}): restore a copy."
+                f"{path} is {missing_bytes(path) or 'damaged'} ({error}): restore a copy."
             ) from error
-        require_format(file, path)
         yield file
+
+
+def missing_bytes(path: Path) -> str:
+    """Return how much a file of superblock version 0 was cut short, or nothing."""
+    with path.open("rb") as file:
+        start = file.read(SUPERBLOCK_BYTES)
+    if len(start) == SUPERBLOCK_BYTES and start[8] == 0:
+        length, size = int.from_bytes(start[40:48], "little"), path.stat().st_size
+        if size < length:
+            return f"cut short: it has {size} of its {length} bytes"
+    return ""
 
 
 @contextmanager

@@ -1,0 +1,215 @@
+"""What a file says of itself: inputs, HyperCube, fit, and who writes to it now."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import h5py
+import numpy as np
+
+from cubefit.store import schema
+from cubefit.store.checkpoints import read_checkpoint
+from cubefit.store.files import beside
+from cubefit.store.handle import reading
+from cubefit.store.load import read_dims
+from cubefit.store.lock import Owner, who_writes
+from cubefit.store.tiles import read_status
+
+NAN: Final = float("nan")
+LEFTOVERS: Final = (".tmp", ".amend", ".redo", ".redo.tmp")
+"""Files of a writer at work; of one that was killed, where nobody writes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildState:
+    """How far the HyperCube is."""
+
+    shape: tuple[int, ...]
+    """(S, C, P, L)."""
+    n_bytes: int
+    normalization: str
+    compression: str
+    tiles_done: int
+    tiles_total: int
+    tiles_per_s: float
+    """Of the build under way; NaN where there is none."""
+    left_s: float
+    """Until that build ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitState:
+    """How far the tracked fit is, as of its last checkpoint and row of metrics."""
+
+    method: str
+    epoch: int
+    """Epochs finished."""
+    epochs_wanted: int | None
+    """Where the fit under way will end; None where there is none."""
+    finished: bool
+    elapsed_s: float
+    left_s: float
+    checkpoint_age_s: float
+    n_rows: int
+    """Rows of metrics."""
+    train_rmse: float
+    val_rmse: float
+    """The last that was computed."""
+    chi2: float
+    gap_rel: float
+    nnz: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SolutionState:
+    """The committed solution."""
+
+    written: str
+    chi2: float
+    n_voxels: int
+    epochs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileStatus:
+    """All of it."""
+
+    path: str
+    n_bytes: int
+    dims: dict[str, int]
+    has_noise: bool
+    build: BuildState | None
+    fit: FitState | None
+    solution: SolutionState | None
+    writer: Owner | str | None
+    """Who writes now."""
+    leftovers: list[str]
+    """Files beside it that a killed writer left, which the next one removes."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values, NaN as None."""
+        facts = plain(asdict(self))
+        assert isinstance(facts, dict)  # noqa: S101 - a dataclass
+        facts["writer_text"] = None if self.writer is None else str(self.writer)
+        return facts
+
+
+def plain(value: object) -> object:
+    """Return a value as JSON knows it."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def facts_of(writer: Owner | str | None, task: str) -> dict[str, Any]:
+    """Return what a writer said of its work, if it is at that task."""
+    return writer.facts if isinstance(writer, Owner) and writer.task == task else {}
+
+
+def build_state(file: h5py.File, writer: Owner | str | None) -> BuildState | None:
+    """Return how far the HyperCube is, or None if there is none."""
+    status = read_status(file)
+    if status is None:
+        return None
+    n_done, rate = int(status.done.sum()), NAN
+    facts = facts_of(writer, "build")
+    if "filling_since" in facts:
+        new = n_done - facts["tiles_before"]
+        rate = new / max(time.time() - facts["filling_since"], 1e-3)
+    return BuildState(
+        shape=status.grid.shape,
+        n_bytes=int(file[schema.MODELS.path].id.get_storage_size()),
+        normalization=status.normalization,
+        compression=status.compression,
+        tiles_done=n_done,
+        tiles_total=status.done.size,
+        tiles_per_s=rate,
+        left_s=(status.done.size - n_done) / rate if rate > 0 else NAN,
+    )
+
+
+def last_values(file: h5py.File, n_rows: int) -> dict[str, float]:
+    """Return the last written value of every column of metrics."""
+    values = {}
+    for name, entry in schema.METRICS.items():
+        column = file[entry.path][:n_rows].astype(float)
+        known = column[np.isfinite(column)]
+        values[name] = float(known[-1]) if known.size else NAN
+    return values
+
+
+def fit_state(file: h5py.File, writer: Owner | str | None) -> FitState | None:
+    """Return how far the tracked fit is, or None if nothing was written of one."""
+    if schema.N_METRICS.path not in file:
+        return None
+    n_rows = int(file[schema.N_METRICS.path][()])
+    latest = read_checkpoint(file, "latest")
+    if latest is None and not n_rows:
+        return None
+    last = last_values(file, n_rows)
+    facts = facts_of(writer, "fit")
+    wanted, left_s = facts.get("epochs_wanted"), NAN
+    if wanted is not None and n_rows and facts["epochs_before"] < last["epoch"]:
+        per_epoch = (time.time() - facts["fitting_since"]) / (
+            last["epoch"] - facts["epochs_before"]
+        )
+        left_s = max(wanted - last["epoch"], 0.0) * per_epoch
+    return FitState(
+        method="" if latest is None else str(latest.run.get("method", "")),
+        epoch=int(last["epoch"]) if n_rows else 0,
+        epochs_wanted=wanted,
+        finished=latest is not None and latest.finished,
+        elapsed_s=last["time_sec"],
+        left_s=left_s,
+        checkpoint_age_s=NAN if latest is None else time.time() - latest.written,
+        n_rows=n_rows,
+        train_rmse=last["train_rmse_ewma"],
+        val_rmse=last["val_rmse"],
+        chi2=last["chi2"],
+        gap_rel=last["gap_rel"],
+        nnz=last["nnz"],
+    )
+
+
+def solution_state(file: h5py.File) -> SolutionState | None:
+    """Return what stands beside the committed solution, or None if there is none."""
+    if schema.X_GLOBAL.path not in file:
+        return None
+    facts = file[schema.X_GLOBAL.path].attrs
+    return SolutionState(
+        written=str(facts.get("written", "")),
+        chi2=float(facts.get("chi2", NAN)),
+        n_voxels=int(facts.get("n_voxels", 0)),
+        epochs=int(facts.get("epochs_total", 0)),
+    )
+
+
+def read_file_status(path: Path) -> FileStatus:
+    """Return the status of a file, also while it is written to.
+
+    Raises
+    ------
+    StoreError
+        If it is missing, foreign, cut short, or made by a newer version.
+    """
+    writer = who_writes(path)
+    with reading(path) as file:
+        return FileStatus(
+            path=str(path),
+            n_bytes=path.stat().st_size,
+            dims=read_dims(file),
+            has_noise=schema.NOISE.path in file,
+            build=build_state(file, writer),
+            fit=fit_state(file, writer),
+            solution=solution_state(file),
+            writer=writer,
+            leftovers=[]
+            if writer is not None
+            else [p.name for p in (beside(path, s) for s in LEFTOVERS) if p.exists()],
+        )

@@ -1,0 +1,69 @@
+"""``cubefit build`` and ``cubefit fit``: results, exit codes, and how they go on."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import h5py
+import pytest
+from typer.testing import CliRunner
+
+from cubefit import cli
+from cubefit.cli import work
+from cubefit.errors import StoppedError
+from cubefit.pipeline_runner import PipelineRunner
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli.app, [str(a) for a in arguments])
+
+
+def test_build_then_fit(populated):
+    built = run("build", populated, "--s-chunk", 3, "--quiet")
+    assert built.exit_code == 0
+    assert "15 tiles done, 15 of them in this call" in " ".join(built.output.split())
+    fitted = run("fit", populated, "--epochs", 2, "--quiet")
+    assert fitted.exit_code == 0
+    assert "after epoch 2, chi2 per voxel" in fitted.output
+    with h5py.File(populated) as file:
+        assert file["/X_global"].attrs["epochs_total"] == 2
+
+
+def test_a_fit_goes_on_unless_it_is_to_be_fresh(populated):
+    run("fit", populated, "--epochs", 2, "--quiet")
+    assert "after epoch 5" in run("fit", populated, "--epochs", 3, "--quiet").output
+    assert "after epoch 1" in run("fit", populated, "--epochs", 1, "--fresh", "--quiet").output
+
+
+@pytest.mark.parametrize(
+    ("stop", "code"), [(KeyboardInterrupt(), 130), (StoppedError("Stopped by SIGTERM: x"), 75)]
+)
+def test_stops_have_exit_codes_of_their_own(populated, monkeypatch, stop, code):
+    def raising(*_args, **_options):
+        raise stop
+
+    monkeypatch.setattr(PipelineRunner, "solve_all", raising)
+    monkeypatch.setattr(work, "build_hypercube", raising)
+    assert run("fit", populated).exit_code == code
+    assert run("build", populated).exit_code == code
+
+
+def test_a_terminated_fit_asks_to_be_run_again(populated):
+    """As a batch system does it: the signal, exit code 75, the same command."""
+    code = "from cubefit.cli import main; main()"
+    command = [sys.executable, "-c", code, "fit", str(populated), "--epochs", "4000", "--quiet"]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        while h5py.File(populated)["/"].get("Fit") is None:
+            pass
+        process.send_signal(signal.SIGUSR1)
+        _, said = process.communicate()
+    assert process.returncode == 75
+    assert "Stopped by SIGUSR1" in said
+    assert "the same call goes on from there" in said
+    with h5py.File(populated) as file:
+        assert "X_global" not in file
+        assert file["/Fit/checkpoints/latest/record"][()]
