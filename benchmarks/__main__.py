@@ -1,4 +1,4 @@
-"""Run benchmarks and print what they track: ``python -m benchmarks [operators build kaczmarz]``."""
+"""Run benchmarks and print what they track: ``python -m benchmarks [operators build kaczmarz tracker]``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 import sys
 from importlib import import_module
 
-MODULES = ("operators", "build", "kaczmarz")
+MODULES = ("operators", "build", "kaczmarz", "tracker")
 
 
 def trackers(module: str) -> list[tuple[str, str]]:

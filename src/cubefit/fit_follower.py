@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from cubefit.fit_tracker import FitTracker
@@ -51,6 +52,8 @@ class Follower:
         In an epoch.
     first_epoch : int
         Epochs behind the fit.
+    last_epoch : int
+        Epochs behind its end.
     on_epoch_end, on_batch : callable, optional
         The user's hooks, see `cubefit.kaczmarz_solver.solve_global_kaczmarz`.
     """
@@ -64,6 +67,7 @@ class Follower:
         *,
         n_spaxels: int,
         first_epoch: int,
+        last_epoch: int,
         on_epoch_end: EpochHook | None = None,
         on_batch: BatchHook | None = None,
     ) -> None:
@@ -72,6 +76,7 @@ class Follower:
         self._request = request
         self._n_spaxels = n_spaxels
         self._first_epoch = first_epoch
+        self._last_epoch = last_epoch
         self._on_epoch_end = on_epoch_end
         self._on_batch = on_batch
         self._state = start
@@ -88,9 +93,14 @@ class Follower:
             if self._tracker is not None:
                 self._tracker.on_batch(state.rmse)
                 numbers = numbers_of(state, self._first_epoch)
-                self._tracker.maybe_save(state.x, self.epochs_finished(state), state=numbers)
+                finished = self.epochs_finished(state)
+                self._tracker.maybe_save(
+                    state.x, finished, state=numbers, keep=finished == self._last_epoch
+                )
             if self._request:
                 self._request.stop(self.how_to_go_on(state))
+            if self.epochs_finished(state) == self._last_epoch:
+                self._request.at_once = self.how_to_go_on(state)
         except BaseException:
             self.save(state)
             raise
@@ -100,6 +110,19 @@ class Follower:
             self._on_batch(state.rmse)
         if self._on_epoch_end is not None and state.position == self._n_spaxels:
             self._on_epoch_end(state.epoch + 1, state.x)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Be the time of the sweeps; what ends them after the last one saves it first."""
+        self._request.at_once = None
+        try:
+            yield
+        except BaseException:
+            if self._request.at_once is not None:
+                self.save(self._state)
+            raise
+        finally:
+            self._request.at_once = None
 
     def end(self, chi2: float) -> None:
         """Write the last moment of a fit that came to its end."""

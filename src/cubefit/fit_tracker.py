@@ -199,6 +199,7 @@ class FitTracker:
         state: Mapping[str, float] | None = None,
         chi2: float = float("nan"),
         gap_rel: float = float("nan"),
+        keep: bool = False,
     ) -> None:
         """Hand over a moment of the fit if something is due; never wait, never fail.
 
@@ -214,11 +215,15 @@ class FitTracker:
             Of ``x``, where it is known.
         gap_rel : float
             Duality gap relative to the objective, where it is known.
+        keep : bool
+            Write a checkpoint though it is not due, unless the fit is too young for anything.
         """
         self._last = {
             "x": x, "epoch": epoch, "state": state or {}, "chi2": chi2, "gap_rel": gap_rel,
         }  # fmt: skip
         due = {kind for kind, gate in self._gates.items() if gate.is_due()}
+        if keep and self._writer is not None:
+            due.add("ckpt")
         if not due or self._finished or not self._has_begun():
             return
         moment = self._moment(self._last, validate="val" in due, keep="ckpt" in due)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from cubefit.config import BuildConfig, Normalization
 from cubefit.errors import StaleError
-from cubefit.interrupts import stop_requests
+from cubefit.interrupts import StopRequest, stop_requests
 from cubefit.inverse.scaling import order_one
 from cubefit.progress import Progress, visible_log
 from cubefit.store.amend import sole_writer
@@ -185,13 +185,15 @@ def prepare_cube(
     return created, inputs
 
 
-def fill_cube(path: Path, status: CubeStatus, inputs: ModelInputs, *, verbose: bool) -> int:
+def fill_cube(
+    path: Path, status: CubeStatus, inputs: ModelInputs, request: StopRequest, *, verbose: bool
+) -> int:
     """Compute and write every missing tile; return the bytes of models written."""
     grid, tiles = status.grid, missing_tiles(status.done)
     total = sum(tile_bytes(grid, index) for index in tiles)
     maker = TileMaker(inputs, grid)
+    request.at_once = None
     with (
-        stop_requests() as request,
         Progress("Building", total, verbose=verbose) as progress,
         TileWriter(path) as writer,
         closing(computed_tiles(maker, tiles, grid.tile, writer)) as written,
@@ -200,15 +202,21 @@ def fill_cube(path: Path, status: CubeStatus, inputs: ModelInputs, *, verbose: b
             progress.advance(tile_bytes(grid, index))
             if request:
                 break
+    how_to_go_on = tiles_done(path)
     if request:
-        with reading(path) as file:
-            found = read_status(file)
-        done = 0 if found is None else int(found.done.sum())
-        if done < status.done.size:
-            request.stop(
-                f"{done} of {status.done.size} tiles of {path} are done; the same call goes on."
-            )
+        request.stop(how_to_go_on)
+    request.at_once = how_to_go_on
     return total
+
+
+def tiles_done(path: Path) -> str:
+    """Return how far the HyperCube is, for one who stops a build."""
+    with reading(path) as file:
+        status = read_status(file)
+    if status is None:
+        return f"no tile of {path} is done; the same call builds it."
+    done, total = int(status.done.sum()), status.done.size
+    return f"{done} of {total} tiles of {path} are done; the same call goes on."
 
 
 def build_hypercube(
@@ -273,13 +281,18 @@ def build_hypercube(
     started = time.monotonic()
     with reading(path):
         pass
-    with visible_log(verbose), blas_threads(config.n_workers):
+    with (
+        visible_log(verbose),
+        blas_threads(config.n_workers),
+        stop_requests() as request,
+    ):
+        request.at_once = tiles_done(path)
         with sole_writer(path, "build") as lock:
             status, inputs = prepare_cube(path, config, overwrite=overwrite)
             tiles_built, written = int((~status.done).sum()), 0
             lock.tell(filling_since=time.time(), tiles_before=status.done.size - tiles_built)
             if tiles_built:
-                written = fill_cube(path, status, inputs, verbose=verbose)
+                written = fill_cube(path, status, inputs, request, verbose=verbose)
         elapsed = time.monotonic() - started
         if not tiles_built:
             logger.info("The HyperCube of %s is complete: nothing to do.", path)

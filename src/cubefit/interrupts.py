@@ -27,6 +27,8 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
+        self.at_once: str | None = None
+        """How to go on, while nothing would be lost: a signal then ends the work where it is."""
 
     def __bool__(self) -> bool:
         """Whether to stop."""
@@ -38,6 +40,8 @@ class StopRequest:
         if number == self.signal == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number)
+        if self.at_once is not None:
+            self.stop(self.at_once)
 
     def stop(self, how_to_go_on: str) -> NoReturn:
         """End the work, once its state is safe, and say how to go on.

@@ -301,6 +301,7 @@ class PipelineRunner:
             self._tracker(tracker) as follow_up,
             ExitStack() as stack,
         ):
+            request.at_once = f"the sweeps of {self.path} had not begun; the same call begins them."
             fit = self._set_up(cfg, orbit_weights, x0, warm_start, operator, normalization, stack)
             logger.info("Fitting %s (%s), starting from %s.", self.path, fit.operator, fit.origin)
             if follow_up is not None:
@@ -312,19 +313,21 @@ class PipelineRunner:
                 fit.start,
                 n_spaxels=self.dims["nSpat"],
                 first_epoch=fit.first_epoch,
+                last_epoch=fit.first_epoch + cfg.epochs,
                 on_epoch_end=on_epoch_end,
                 on_batch=on_batch,
             )
-            x, stats = solve_global_kaczmarz(
-                fit.model,
-                fit.objective,
-                fit.start,
-                cfg,
-                first_epoch=fit.first_epoch,
-                orbit_weights=orbit_weights,
-                on_state=follower.follow,
-                verbose=verbose,
-            )
+            with follower.at_work():
+                x, stats = solve_global_kaczmarz(
+                    fit.model,
+                    fit.objective,
+                    fit.start,
+                    cfg,
+                    first_epoch=fit.first_epoch,
+                    orbit_weights=orbit_weights,
+                    on_state=follower.follow,
+                    verbose=verbose,
+                )
             stats |= {
                 "warm_start": fit.origin,
                 "operator": fit.operator,

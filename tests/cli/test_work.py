@@ -14,6 +14,7 @@ from cubefit import cli
 from cubefit.cli import work
 from cubefit.errors import StoppedError
 from cubefit.pipeline_runner import PipelineRunner
+from cubefit.store.file_status import read_file_status
 
 
 def run(*arguments):
@@ -57,7 +58,7 @@ def test_a_terminated_fit_asks_to_be_run_again(populated):
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
-        while h5py.File(populated)["/"].get("Fit") is None:
+        while (fit := read_file_status(populated).fit) is None or not fit.n_rows:
             pass
         process.send_signal(signal.SIGUSR1)
         _, said = process.communicate()
