@@ -1,4 +1,4 @@
-"""Run benchmarks and print what they track: ``python -m benchmarks [operators build kaczmarz tracker]``."""
+"""Run benchmarks and print what they track: ``python -m benchmarks [operators build ...]``."""
 
 from __future__ import annotations
 

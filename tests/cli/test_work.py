@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 
 import h5py
 import pytest
@@ -59,7 +60,7 @@ def test_a_terminated_fit_asks_to_be_run_again(populated):
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         while (fit := read_file_status(populated).fit) is None or not fit.n_rows:
-            pass
+            time.sleep(0.05)
         process.send_signal(signal.SIGUSR1)
         _, said = process.communicate()
     assert process.returncode == 75

@@ -14,7 +14,7 @@ from cubefit.hypercube_builder import build_hypercube
 from cubefit.hypercube_reader import HyperCubeReader
 from cubefit.pipeline_runner import PipelineRunner
 from cubefit.store import schema
-from cubefit.store.handle import new_file, open_h5, require_writable
+from cubefit.store.handle import new_file, open_h5, require_writable, steadily
 from cubefit.store.lock import writer_lock
 from cubefit.store.tiles import TileWriter
 
@@ -233,3 +233,19 @@ def test_require_writable_leaves_nothing_behind(populated, monkeypatch):
     monkeypatch.setattr(os, "access", lambda _path, mode: mode != os.W_OK)
     with pytest.raises(StoreError, match="read-only"):
         require_writable(populated)
+
+
+def test_a_look_that_falls_into_a_change_is_taken_again(populated):
+    failures = [KeyError("half-changed"), RuntimeError("half-changed")]
+
+    def read(path):
+        if failures:
+            raise failures.pop()
+        return path
+
+    populated.touch()
+    assert steadily(populated, read) == populated
+    os.utime(populated, (0, 0))
+    failures.append(KeyError("damaged for good"))
+    with pytest.raises(KeyError, match="for good"):
+        steadily(populated, read)

@@ -14,7 +14,7 @@ import numpy as np
 from cubefit.store import schema
 from cubefit.store.checkpoints import read_checkpoint
 from cubefit.store.files import beside
-from cubefit.store.handle import reading
+from cubefit.store.handle import reading, steadily
 from cubefit.store.load import read_dims
 from cubefit.store.lock import Owner, who_writes
 from cubefit.store.tiles import read_status
@@ -198,6 +198,11 @@ def read_file_status(path: Path) -> FileStatus:
     StoreError
         If it is missing, foreign, cut short, or made by a newer version.
     """
+    return steadily(path, status_of)
+
+
+def status_of(path: Path) -> FileStatus:
+    """Return the status of a file by one look at it."""
     writer = who_writes(path)
     with reading(path) as file:
         return FileStatus(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import h5py
 
@@ -16,8 +17,11 @@ from cubefit.store.access import read_apart
 from cubefit.store.amend import amended, finish_interrupted_amendment, sole_writer
 from cubefit.store.files import replacement, reserve
 
+T = TypeVar("T")
+
 READ_DAMAGE: Final = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 """What h5py raises on damaged chunks and headers, by the error that HDF5 stumbles over."""
+STEADY_ATTEMPTS: Final = 5
 SUPERBLOCK_BYTES: Final = 48
 """Up to and with the length of the file."""
 
@@ -83,6 +87,21 @@ def reading(path: Path) -> Iterator[h5py.File]:
                 f"{path} is {missing_bytes(path) or 'damaged'} ({error}): restore a copy."
             ) from error
         yield file
+
+
+def steadily(path: Path, read: Callable[[Path], T]) -> T:
+    """Return ``read(path)``, tried again where the file was written to in the second before.
+
+    A look that falls into the milliseconds of an amendment meets a half-changed table of contents.
+    """
+    for _ in range(STEADY_ATTEMPTS):
+        try:
+            return read(path)
+        except READ_DAMAGE:
+            if not path.exists() or time.time() - path.stat().st_mtime > 1.0:
+                raise
+            time.sleep(0.02)
+    return read(path)
 
 
 def missing_bytes(path: Path) -> str:
