@@ -175,7 +175,9 @@ def serve(connection: Connection, recording: Recording) -> None:
     """Record every moment that comes, until the other side has gone or says that it was the last.
 
     What cannot be written, the disk being full say, is told to the other side; the next is tried.
+    The last word is whether the last moment was written.
     """
+    written = True
     with blas_threads(1), Recorder(recording) as recorder:
         while True:
             try:
@@ -183,12 +185,15 @@ def serve(connection: Connection, recording: Recording) -> None:
             except (EOFError, OSError):
                 return
             if moment is None:
-                connection.send(None)
+                connection.send(written)
                 return
             try:
                 recorder.record(moment)
             except (CubeFitError, OSError) as error:
+                written = False
                 connection.send(str(error))
+            else:
+                written = True
 
 
 def main(descriptor: int) -> None:

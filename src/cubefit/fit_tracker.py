@@ -188,8 +188,8 @@ class FitTracker:
     def on_batch(self, rmse: float) -> None:
         """Take the training RMSE of one spaxel into the moving average."""
         if np.isfinite(rmse):
-            weight = 1.0 if np.isnan(self._ewma) else 2.0 / (EWMA_SPAN + 1.0)
-            self._ewma = weight * rmse + (1.0 - weight) * (0.0 if weight == 1.0 else self._ewma)
+            before = rmse if np.isnan(self._ewma) else self._ewma
+            self._ewma = before + 2.0 / (EWMA_SPAN + 1.0) * (rmse - before)
 
     def maybe_save(
         self,

@@ -35,7 +35,9 @@ class WriterProcess:
     Parameters
     ----------
     target : str
-        ``module:function``, called with the number of a descriptor to make a `Connection` of.
+        ``module:function``, called with the number of a descriptor to make a `Connection` of. Over
+        it come ``hello``, the messages, and None; a string back is a complaint, and a bool, the
+        answer to None, tells whether the last message was dealt with.
     hello : object
         The first message.
     inherited : tuple of int
@@ -55,6 +57,7 @@ class WriterProcess:
         self._broken = False
         self._taken = time.monotonic()
         self._closed = threading.Event()
+        self._clean = False
         self._process: subprocess.Popen[bytes] | None = None
         try:
             self._start()
@@ -132,7 +135,8 @@ class WriterProcess:
             self._connection.send(message)
             while message is None or self._connection.poll():
                 answer = self._connection.recv()
-                if answer is None:
+                if isinstance(answer, bool):
+                    self._clean = answer
                     self._closed.set()
                     return True
                 self._tell("failed", "The tracker could not write: %s", answer)
@@ -163,17 +167,20 @@ class WriterProcess:
         Returns
         -------
         bool
-            Whether every message that was taken reached the process, which then ended by itself.
+            Whether the process dealt with the last message that it took, and ended by itself.
         """
         if self._process is None:
             return False
         with suppress(queue.Full):
             self._queue.put(None, timeout=wait_s)
-        clean = self._closed.wait(0.0 if self._broken else wait_s)
-        if not clean:
+        if not self._closed.wait(0.0 if self._broken else wait_s):
             self._broken = True
             self._process.kill()
-        self._process.wait()
+        try:
+            self._process.wait(wait_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         self._thread.join(wait_s)
         self._connection.close()
-        return clean
+        return self._clean
