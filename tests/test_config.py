@@ -7,13 +7,14 @@ from cubefit.config import (
     BuildConfig,
     Normalization,
     SolverCfg,
+    TrackerConfig,
     require_choice,
     require_positive,
 )
 from cubefit.errors import ConfigError
 
 
-@pytest.mark.parametrize("kind", [BuildConfig, SolverCfg])
+@pytest.mark.parametrize("kind", [BuildConfig, SolverCfg, TrackerConfig])
 def test_defaults_are_valid_and_frozen(kind):
     settings = kind()
     name = next(iter(kind.__slots__))
@@ -140,3 +141,31 @@ def test_require_positive_lets_none_pass():
     for value in (0, -1, 1.0, True, "1"):
         with pytest.raises(ConfigError, match=f"n={value!r}"):
             require_positive("n", value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"metrics_interval_sec": -1.0}, "metrics_interval_sec=-1.0: give seconds, 0 or more"),
+        ({"metrics_interval_sec": float("nan")}, "metrics_interval_sec=nan"),
+        ({"metrics_interval_sec": None}, "metrics_interval_sec=None: give a number"),
+        ({"val_interval_sec": "1 h"}, "val_interval_sec='1 h': give a number"),
+        ({"ckpt_interval_sec": True}, "ckpt_interval_sec=True"),
+        ({"Ns": 0}, "Ns=0: must be an int of at least 1"),
+        ({"Kval": 2.5}, "Kval=2.5"),
+        ({"ring_size": 0}, "ring_size=0"),
+        ({"diag_seed": -1}, "diag_seed=-1: must be an int of at least 0"),
+    ],
+)
+def test_bad_tracker_settings_are_refused(settings, words):
+    with pytest.raises(ConfigError, match=words):
+        TrackerConfig(**settings)
+
+
+def test_tracker_settings_at_their_limits_are_taken():
+    settings = TrackerConfig(
+        metrics_interval_sec=0, val_interval_sec=np.float32(0.5), ckpt_interval_sec=float("inf"),
+        Ns=1, Kval=np.int64(1), ring_size=1, diag_seed=0,
+    )  # fmt: skip
+    assert (settings.metrics_interval_sec, settings.val_interval_sec) == (0, 0.5)
+    assert type(settings.Kval) is int

@@ -347,7 +347,7 @@ def test_a_quota_is_noticed_before_the_start(populated, monkeypatch):
 
 def test_another_writer_is_refused_by_name(populated):
     with writer_lock(populated):
-        told = f"being written by process {os.getpid()} on .*wait for it to end"
+        told = f"being written by process {os.getpid()} on .*: that is this program"
         with pytest.raises(LockedError, match=told):
             build_hypercube(populated, **TILES)
     assert "HyperCube" not in h5py.File(populated)

@@ -1,5 +1,6 @@
 import inspect
 import os
+import signal
 
 import h5py
 import numpy as np
@@ -207,6 +208,54 @@ def test_auto_resumes_then_seeds(built, started):
 
 def problem_like(x):
     return np.full(x.size, 7.0)
+
+
+def test_an_unfinished_fit_completed_without_a_tracker_is_not_completed_again(built):
+    def stop(*_args):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(built, epochs=3, on_epoch_end=stop)
+    assert fit(built, epochs=3, tracker=False)[1]["warm_start"] == "/Fit/x_latest"
+    assert fit(built, epochs=3)[1]["warm_start"] == "/X_global"
+    assert fit(built, epochs=3)[1]["warm_start"] == "/Fit/x_best"
+
+
+def test_an_untracked_fit_is_not_forgotten_and_does_not_finish_another(built):
+    """Its solution is newer than every checkpoint."""
+
+    def stop(epoch, _x):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(built, epochs=4, on_epoch_end=stop)
+    untracked = {"tracker": False, "lr": 0.5}
+    fit(built, x0=np.ones(60), **untracked)
+    assert fit(built, **untracked)[1]["warm_start"] == "/X_global"
+    _, stats = fit(built, epochs=4)
+    assert (stats["warm_start"], stats["epochs_total"]) == ("/Fit/x_latest", 4)
+
+
+def test_with_other_priors_the_lower_validation_rmse_is_not_the_better_fit(noisy):
+    """A fit without orbit weights would be the best for ever."""
+    fit(noisy, epochs=2)
+    x, _ = fit(noisy, orbit_weights=np.arange(1.0, 6.0), ratio_prob=1.0, ratio_eta=1.0)
+    with h5py.File(noisy) as file:
+        np.testing.assert_array_equal(file["/Fit/x_best"], x)
+
+
+def test_ctrl_c_while_the_result_is_committed_comes_after_it(built, monkeypatch):
+    write = pipeline_runner.write_solution
+
+    def interrupted(*args):
+        signal.raise_signal(signal.SIGINT)
+        write(*args)
+
+    monkeypatch.setattr(pipeline_runner, "write_solution", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="is complete; the same call adds epochs"):
+        fit(built)
+    assert x_global(built).any()
 
 
 def test_other_warm_starts_look_at_no_earlier_solution(built, started):

@@ -154,7 +154,8 @@ class TrackerConfig:
     diag_seed: int = 12345
     """Random seed of the validation sample."""
     ring_size: int = 96
-    """Earlier solutions that are kept."""
+    """Earlier solutions that are kept. In a file that has a ring of another size, the space of that
+    one is left unused."""
 
     def __post_init__(self) -> None:
         """Check every setting."""

@@ -54,6 +54,8 @@ class Follower:
         Epochs behind the fit.
     last_epoch : int
         Epochs behind its end.
+    same_call : str
+        The call that goes on with the fit, in words.
     on_epoch_end, on_batch : callable, optional
         The user's hooks, see `cubefit.kaczmarz_solver.solve_global_kaczmarz`.
     """
@@ -68,6 +70,7 @@ class Follower:
         n_spaxels: int,
         first_epoch: int,
         last_epoch: int,
+        same_call: str,
         on_epoch_end: EpochHook | None = None,
         on_batch: BatchHook | None = None,
     ) -> None:
@@ -77,6 +80,7 @@ class Follower:
         self._n_spaxels = n_spaxels
         self._first_epoch = first_epoch
         self._last_epoch = last_epoch
+        self._same_call = same_call
         self._on_epoch_end = on_epoch_end
         self._on_batch = on_batch
         self._state = start
@@ -90,20 +94,20 @@ class Follower:
         self._state = state
         try:
             self._call_hooks(state)
-            if self._tracker is not None:
-                self._tracker.on_batch(state.rmse)
-                numbers = numbers_of(state, self._first_epoch)
-                finished = self.epochs_finished(state)
-                self._tracker.maybe_save(
-                    state.x, finished, state=numbers, keep=finished == self._last_epoch
-                )
-            if self._request:
-                self._request.stop(self.how_to_go_on(state))
-            if self.epochs_finished(state) == self._last_epoch:
-                self._request.at_once = self.how_to_go_on(state)
         except BaseException:
-            self.save(state)
+            self.save()
             raise
+        finished = self.epochs_finished(state)
+        if self._tracker is not None:
+            self._tracker.on_batch(state.rmse)
+            numbers = numbers_of(state, self._first_epoch)
+            self._tracker.maybe_save(
+                state.x, finished, state=numbers, keep=finished == self._last_epoch
+            )
+        if self._request:
+            self._request.stop(self.how_to_go_on(saved=self.save()))
+        if finished == self._last_epoch:
+            self._request.stop_at_once(self.how_to_go_on(saved=True))
 
     def _call_hooks(self, state: KaczmarzState) -> None:
         if self._on_batch is not None:
@@ -113,36 +117,39 @@ class Follower:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Be the time of the sweeps; what ends them after the last one saves it first."""
-        self._request.at_once = None
+        """Be the time of the sweeps, and of what follows the last one, which saves it first."""
+        self._request.stop_when_safe()
+        if self.epochs_finished(self._state) >= self._last_epoch:
+            self._request.stop_at_once(self.how_to_go_on(saved=True))
         try:
             yield
         except BaseException:
-            if self._request.at_once is not None:
-                self.save(self._state)
+            swept = self._request.is_at_once
+            # Another signal, SIGTERM after SIGUSR1 say, does not interrupt this.
+            self._request.stop_when_safe()
+            if swept:
+                self.save()
             raise
         finally:
-            self._request.at_once = None
+            self._request.stop_when_safe()
 
-    def end(self, chi2: float) -> None:
-        """Write the last moment of a fit that came to its end."""
-        self.save(self._state, chi2)
+    def save(self, chi2: float = float("nan")) -> bool:
+        """Write a last checkpoint, and wait; return whether it is on disk."""
+        state = self._state
+        return self._tracker is not None and self._tracker.finish(
+            state.x,
+            self.epochs_finished(state),
+            state=numbers_of(state, self._first_epoch),
+            chi2=chi2,
+        )
 
-    def save(self, state: KaczmarzState, chi2: float = float("nan")) -> None:
-        """Write a last checkpoint, and wait until it is on disk."""
-        if self._tracker is not None:
-            self._tracker.finish(
-                state.x,
-                self.epochs_finished(state),
-                state=numbers_of(state, self._first_epoch),
-                chi2=chi2,
-            )
-
-    def how_to_go_on(self, state: KaczmarzState) -> str:
+    def how_to_go_on(self, *, saved: bool) -> str:
         """Return the sentence that a stopped fit ends with."""
         if self._tracker is None:
             return f"the fit of {self._path} is lost, because it was not tracked (tracker=False)."
+        state = self._state
+        where = "there" if saved else "the last checkpoint that could be written"
         return (
             f"the fit of {self._path} stands at spaxel {state.position} of {self._n_spaxels} in "
-            f"epoch {state.epoch + 1}; the same call goes on from there."
+            f"epoch {state.epoch + 1}; {self._same_call} goes on from {where}."
         )

@@ -9,20 +9,22 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cubefit.config import Normalization
-from cubefit.errors import CubeFitError
+from cubefit.errors import StoreError
 from cubefit.inverse.matrix_free import MatrixFreeOperator
 from cubefit.inverse.objective import Objective
 from cubefit.inverse.validation import Sample, objective_of_sample, rms_misfit, solution_figures
 from cubefit.store import schema
+from cubefit.store.amend import complete_amendment
 from cubefit.store.checkpoints import Checkpoint, read_checkpoint
 from cubefit.store.fit_file import FitFile
 from cubefit.store.handle import reading
@@ -30,6 +32,10 @@ from cubefit.store.load import ModelInputs, read_dims, read_model_inputs, read_o
 from cubefit.threads import blas_threads
 
 Float = NDArray[np.float64]
+
+COMPARABLE: Final = ("digest", "normalization", "sample", "priors")
+"""What two fits must share for the lower validation RMSE to be the better fit: with orbit weights
+it is higher than without, and is meant to be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +46,9 @@ class Recording:
     run: Mapping[str, Any]
     """Goes into every checkpoint."""
     normalization: Normalization
-    best_val_rmse: float
-    """Of the best checkpoint that this fit goes on from; infinite where it starts afresh."""
+    since: float
+    """A best checkpoint written before, in seconds since 1970, does not count. It is looked up by
+    every recorder of a fit: one that died may have written a better one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +110,9 @@ class Recorder:
     """
 
     def __init__(self, recording: Recording) -> None:
+        complete_amendment(recording.path)
         self._recording = recording
-        self._best = recording.best_val_rmse
+        self._best = best_val_rmse(recording.path, recording.run, recording.since)
         self._before: Float | None = None
         self._validation: Validation | None = None
         with reading(recording.path) as file:
@@ -126,10 +134,23 @@ class Recorder:
         return self._validation.rmse(x)
 
     def record(self, moment: Moment) -> None:
-        """Write a row of metrics, and what else is due."""
+        """Write all that is due of a moment."""
+        self.keep(moment)
+        self.describe(moment)
+
+    def keep(self, moment: Moment) -> None:
+        """Write a checkpoint if one is due: first of all, because all else can be done without."""
+        if moment.keep:
+            self._file.save(self._checkpoint(moment, float("nan")), best=False)
+
+    def describe(self, moment: Moment) -> None:
+        """Write a row of metrics, and the moment as the best checkpoint where it is."""
         x = moment.x.reshape(self._shape)
         val_rmse = self._validate(x) if moment.validate else float("nan")
         best = val_rmse < self._best
+        if best:
+            self._file.save(self._checkpoint(moment, val_rmse), best=True)
+            self._best = val_rmse
         row = self._file.add_row(
             {
                 "epoch": moment.epoch,
@@ -144,10 +165,7 @@ class Recorder:
         self._before = x
         self._file.put_in_ring("vis", moment.x, row)
         if moment.keep or best:
-            self._file.save(self._checkpoint(moment, val_rmse), best=best)
             self._file.put_in_ring("x", moment.x, row)
-        if best:
-            self._best = val_rmse
 
     def _checkpoint(self, moment: Moment, val_rmse: float) -> Checkpoint:
         return Checkpoint(
@@ -162,38 +180,75 @@ class Recorder:
         )
 
 
-def best_val_rmse(path: Path, run: Mapping[str, Any]) -> float:
-    """Return the validation RMSE of the best checkpoint if it is one of this fit, else infinity."""
-    with reading(path) as file:
-        best = read_checkpoint(file, "best")
-    if best is None or dict(best.run) != dict(run) or np.isnan(best.val_rmse):
+def best_val_rmse(path: Path, run: Mapping[str, Any], since: float) -> float:
+    """Return the validation RMSE of the best checkpoint; infinity if there is none to compare with.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    run : mapping
+        What identifies the fit. Other settings are no obstacle; other inputs or priors, another
+        normalization or another sample are.
+    since : float
+        An older one does not count.
+    """
+    try:
+        with reading(path) as file:
+            best = read_checkpoint(file, "best")
+    except StoreError:
+        # Damaged: the next takes its place.
         return float("inf")
-    return best.val_rmse
+    if best is None or best.written < since or np.isnan(best.val_rmse):
+        return float("inf")
+    same = all(best.run.get(key) == run.get(key) for key in COMPARABLE)
+    return best.val_rmse if same else float("inf")
+
+
+def attempt(recorder: Recorder, moment: Moment) -> tuple[bool, str]:
+    """Record a moment as far as possible.
+
+    Returns
+    -------
+    kept : bool
+        Whether its checkpoint is on disk, if one was due.
+    complaint : str
+        What could not be written, and why; empty where all was.
+    """
+    kept = False
+    try:
+        recorder.keep(moment)
+        kept = True
+        recorder.describe(moment)
+    except Exception as error:  # noqa: BLE001 - nothing that goes wrong here may cost the fit
+        lost = "metrics" if kept else "a checkpoint"
+        return kept, f"{lost} could not be written: {error or type(error).__name__}"
+    return kept, ""
 
 
 def serve(connection: Connection, recording: Recording) -> None:
     """Record every moment that comes, until the other side has gone or says that it was the last.
 
     What cannot be written, the disk being full say, is told to the other side; the next is tried.
-    The last word is whether the last moment was written.
+    The last word is whether the last moment is safe.
     """
-    written = True
+    kept = True
     with blas_threads(1), Recorder(recording) as recorder:
         while True:
             try:
                 moment = connection.recv()
             except (EOFError, OSError):
                 return
+            if moment is not None:
+                kept, answer = attempt(recorder, moment)
+            with suppress(OSError):
+                # The solver may have gone; what it sent before is written all the same.
+                if moment is None:
+                    connection.send(kept)
+                elif answer:
+                    connection.send(answer)
             if moment is None:
-                connection.send(written)
                 return
-            try:
-                recorder.record(moment)
-            except (CubeFitError, OSError) as error:
-                written = False
-                connection.send(str(error))
-            else:
-                written = True
 
 
 def main(descriptor: int) -> None:
@@ -201,5 +256,5 @@ def main(descriptor: int) -> None:
     with Connection(descriptor) as connection:
         try:
             serve(connection, connection.recv())
-        except EOFError:
+        except (EOFError, BrokenPipeError, ConnectionResetError):
             sys.exit(0)

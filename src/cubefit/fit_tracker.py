@@ -8,9 +8,10 @@ from __future__ import annotations
 import atexit
 import json
 import logging
+import os
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -18,13 +19,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cubefit.config import Normalization, TrackerConfig
-from cubefit.errors import ConfigError, CubeFitError
-from cubefit.fit_recorder import Moment, Recorder, Recording, best_val_rmse
+from cubefit.errors import ConfigError, CubeFitError, InputError
+from cubefit.fit_recorder import Moment, Recorder, Recording, attempt
 from cubefit.inverse.ratio import checked_orbit_weights
 from cubefit.inverse.validation import choose_sample
 from cubefit.store.amend import amended, sole_writer
 from cubefit.store.digests import digest_of_fit
-from cubefit.store.fit_group import FitSizes, is_prepared, prepare_fit_group
+from cubefit.store.files import writing_to
+from cubefit.store.fit_group import FitSizes, cut_columns, is_prepared, last_time, prepare_fit_group
 from cubefit.store.handle import reading
 from cubefit.store.load import read_dims, read_objective
 from cubefit.store.results import own_normalization
@@ -38,10 +40,12 @@ Float = NDArray[np.float64]
 
 FIRST_S: Final = 2.0
 """Everything is due for the first time this soon: a fit shows itself, and a bad disk too."""
+RETRY_S: Final = 30.0
+"""What was lost, a full disk or a dead process being the cause, is due again this soon."""
 EWMA_SPAN: Final = 100
 """Batches that the moving average of the training RMSE looks back on."""
-CLOSE_WAIT_S: Final = 30.0
-"""A writer that needs longer for its last message hangs."""
+CLOSE_WAIT_S: Final = 10.0
+"""A writer that needs longer for its last message hangs; Slurm's grace is 30 s."""
 
 
 class Gate:
@@ -58,6 +62,10 @@ class Gate:
     def pass_on(self) -> None:
         """Note that it was done."""
         self._next = time.monotonic() + self._interval_s
+
+    def hasten(self) -> None:
+        """Note that it came to nothing, and is to be tried again soon."""
+        self._next = min(self._next, time.monotonic() + RETRY_S)
 
 
 class FitTracker:
@@ -86,6 +94,7 @@ class FitTracker:
         with reading(self.path) as file:
             dims = read_dims(file)
         self._shape = dims["nComp"], dims["nPop"]
+        self._x = np.empty(self._shape[0] * self._shape[1])
         self._stack = ExitStack()
         self._stack.callback(atexit.unregister, self.close)
         self._lock = self._stack.enter_context(sole_writer(self.path, "fit"))
@@ -94,6 +103,8 @@ class FitTracker:
         self._recording: Recording | None = None
         self._writer: WriterProcess | None = None
         self._finished = False
+        self._is_alone = False
+        self._owner = os.getpid()
         self._ewma = float("nan")
         self._last: dict[str, Any] | None = None
         self._set_clocks(0.0)
@@ -127,7 +138,7 @@ class FitTracker:
         run: Mapping[str, Any] | None = None,
         normalization: Normalization | None = None,
         fresh: bool = False,
-        elapsed_s: float = 0.0,
+        elapsed_s: float | None = None,
     ) -> None:
         """Say which fit begins; without it the first message begins one that goes on.
 
@@ -139,11 +150,12 @@ class FitTracker:
             Of the LOSVDs; default that of the file.
         fresh : bool
             Drop the history in the file. Checkpoints stay until the first new one.
-        elapsed_s : float
-            Time of the fit in earlier calls.
+        elapsed_s : float, optional
+            Time of the fit in earlier calls; rows of metrics written after it are dropped. Default
+            that of the last row.
         """
-        if self._recording is not None:
-            raise ConfigError("This tracker follows a fit already: make a new one.")
+        if self._recording is not None or self._finished:
+            raise ConfigError("This tracker follows a fit already, or is closed: make a new one.")
         with reading(self.path) as file:
             used = read_objective(file).used
             sample = choose_sample(used, self.cfg.Ns, self.cfg.Kval, self.cfg.diag_seed)
@@ -155,23 +167,25 @@ class FitTracker:
                 spaxels=sample.spaxels,
                 pixels=sample.pixels,
             )
-            prepared = not fresh and is_prepared(file, sizes)
+            behind = 0.0 if fresh else last_time(file) if elapsed_s is None else elapsed_s
+            prepared = not fresh and is_prepared(file, sizes, behind)
         if not prepared:
-            with amended(self.path) as clone:
-                prepare_fit_group(clone, sizes, fresh=fresh)
+            with writing_to(self.path), amended(self.path, growth=sizes.n_bytes) as clone:
+                prepare_fit_group(clone, sizes, fresh=fresh, elapsed_s=behind)
         facts |= {"normalization": own, "sample": [len(s) for s in sample] + [self.cfg.diag_seed]}
         plain = json.loads(json.dumps(facts))
         self._recording = Recording(
             path=self.path,
             run=plain,
             normalization=own,
-            best_val_rmse=float("inf") if fresh else best_val_rmse(self.path, plain),
+            since=time.time() if fresh else 0.0,
         )
-        self._set_clocks(elapsed_s)
+        self._set_clocks(behind)
 
     def tell(self, **facts: object) -> None:
         """Let others know something of the fit as long as it runs, see `cubefit status`."""
-        self._lock.tell(**facts)
+        with suppress(OSError):
+            self._lock.tell(**facts)
 
     def set_orbit_weights(self, orbit_weights: ArrayLike | None) -> None:
         """Compare the components' shares with these weights (C,), any scale.
@@ -201,7 +215,9 @@ class FitTracker:
         gap_rel: float = float("nan"),
         keep: bool = False,
     ) -> None:
-        """Hand over a moment of the fit if something is due; never wait, never fail.
+        """Hand over a moment of the fit if something is due; never wait.
+
+        What cannot be written is logged once, and is no error.
 
         Parameters
         ----------
@@ -217,13 +233,19 @@ class FitTracker:
             Duality gap relative to the objective, where it is known.
         keep : bool
             Write a checkpoint though it is not due, unless the fit is too young for anything.
+
+        Raises
+        ------
+        InputError
+            If ``x`` has another size than the file's.
         """
-        self._last = {
-            "x": x, "epoch": epoch, "state": state or {}, "chi2": chi2, "gap_rel": gap_rel,
-        }  # fmt: skip
+        self._last = self._told(x, epoch, state, chi2, gap_rel)
         due = {kind for kind, gate in self._gates.items() if gate.is_due()}
-        if keep and self._writer is not None:
-            due.add("ckpt")
+        if self._writer is not None:
+            if keep:
+                due.add("ckpt")
+            if self._writer.has_lost():
+                self._gates["ckpt"].hasten()
         if not due or self._finished or not self._has_begun():
             return
         moment = self._moment(self._last, validate="val" in due, keep="ckpt" in due)
@@ -238,6 +260,7 @@ class FitTracker:
         if self._recording is None:
             try:
                 self.begin()
+                self._is_alone = True
             except (CubeFitError, OSError) as error:
                 logger.error("The fit is not tracked: %s", error)  # noqa: TRY400
                 self._finished = True
@@ -247,6 +270,31 @@ class FitTracker:
         return WriterProcess(
             "cubefit.fit_recorder:main", self._recording, inherited=(self._lock.fd,)
         )
+
+    def _told(
+        self,
+        x: ArrayLike,
+        epoch: int,
+        state: Mapping[str, float] | None,
+        chi2: float,
+        gap_rel: float,
+    ) -> dict[str, Any]:
+        """Return what the solver said, in plain numbers, which a checkpoint can hold."""
+        if np.size(x) != self._shape[0] * self._shape[1]:
+            raise InputError(
+                f"x has {np.size(x)} weights, {self.path} needs {self._shape[0]} * "
+                f"{self._shape[1]}: give the whole x."
+            )
+        numbers = {name: np.asarray(value).item() for name, value in (state or {}).items()}
+        # A copy: the solver may be half-way through its next step when the tracker is closed.
+        self._x[...] = np.ravel(x)
+        return {
+            "x": self._x,
+            "epoch": int(epoch),
+            "state": numbers,
+            "chi2": float(chi2),
+            "gap_rel": float(gap_rel),
+        }
 
     def _moment(self, last: Mapping[str, Any], *, validate: bool, keep: bool) -> Moment:
         x = np.array(last["x"], np.float64).ravel()
@@ -280,34 +328,56 @@ class FitTracker:
         Returns
         -------
         bool
-            Whether it was written; otherwise the reason is logged.
+            Whether it is safe; otherwise the reason is logged.
         """
         if self._finished or not self._has_begun():
             return False
         assert self._recording is not None  # noqa: S101 - it has begun
-        last = {"x": x, "epoch": epoch, "state": state or {}, "chi2": chi2, "gap_rel": gap_rel}
+        last = self._told(x, epoch, state, chi2, gap_rel)
         moment = self._moment(last, validate=True, keep=True)
         self._finished, self._last = True, None
         if self._writer is not None:
             taken = self._writer.offer(moment)
             if self._writer.close(CLOSE_WAIT_S) and taken:
                 return True
+            if not self._writer.is_gone:
+                logger.error("The last checkpoint was not written: the disk does not answer.")
+                return False
         try:
             with Recorder(self._recording) as recorder:
-                recorder.record(moment)
+                kept, complaint = attempt(recorder, moment)
         except (CubeFitError, OSError) as error:
-            logger.error("The last checkpoint was not written: %s", error)  # noqa: TRY400
-            return False
-        return True
+            kept, complaint = False, f"the last checkpoint could not be written: {error}"
+        if complaint:
+            logger.error("The tracker: %s", complaint)
+        return kept
 
     def close(self) -> None:
         """Write the last moment that `maybe_save` was told of, and release the file."""
+        if os.getpid() != self._owner:
+            # A copy of the tracker, in a process that was forked from the fit's.
+            return
         last, self._last = self._last, None
         try:
             if last is not None and not self._finished:
                 self.finish(**last)
             elif self._writer is not None and not self._finished:
-                self._finished = True
                 self._writer.close(CLOSE_WAIT_S)
         finally:
+            self._finished = True
+            if self._writer is not None:
+                # Where a second Ctrl-C cut the end short: it must not outlive the lock.
+                self._writer.close(0.0)
+            self._cut_metrics()
             self._stack.close()
+
+    def _cut_metrics(self) -> None:
+        """End the columns where their values end, unless the fit is committed by others."""
+        if not self._is_alone:
+            return
+        self._is_alone = False
+        try:
+            with writing_to(self.path), amended(self.path) as file:
+                cut_columns(file)
+        except OSError as error:
+            logger.error("The metrics were not cut to their length: %s", error)  # noqa: TRY400

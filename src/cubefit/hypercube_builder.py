@@ -170,8 +170,8 @@ def prepare_cube(
         require_rebin_products(file)
         digest = digest_of_models(file)
         inputs = read_model_inputs(file, config.normalization)
-        status = read_status(file)
-    if status is not None and not overwrite:
+        status = None if overwrite else read_status(file)
+    if status is not None:
         require_same_build(status, path, digest, config)
         if not status.complete:
             announce(path, status.grid, status.done)
@@ -192,7 +192,7 @@ def fill_cube(
     grid, tiles = status.grid, missing_tiles(status.done)
     total = sum(tile_bytes(grid, index) for index in tiles)
     maker = TileMaker(inputs, grid)
-    request.at_once = None
+    request.stop_when_safe()
     with (
         Progress("Building", total, verbose=verbose) as progress,
         TileWriter(path) as writer,
@@ -202,10 +202,7 @@ def fill_cube(
             progress.advance(tile_bytes(grid, index))
             if request:
                 break
-    how_to_go_on = tiles_done(path)
-    if request:
-        request.stop(how_to_go_on)
-    request.at_once = how_to_go_on
+    request.stop_at_once(tiles_done(path))
     return total
 
 
@@ -286,7 +283,7 @@ def build_hypercube(
         blas_threads(config.n_workers),
         stop_requests() as request,
     ):
-        request.at_once = tiles_done(path)
+        request.stop_at_once(tiles_done(path))
         with sole_writer(path, "build") as lock:
             status, inputs = prepare_cube(path, config, overwrite=overwrite)
             tiles_built, written = int((~status.done).sum()), 0

@@ -27,8 +27,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
-        self.at_once: str | None = None
-        """How to go on, while nothing would be lost: a signal then ends the work where it is."""
+        self._at_once: str | None = None
 
     def __bool__(self) -> bool:
         """Whether to stop."""
@@ -40,8 +39,23 @@ class StopRequest:
         if number == self.signal == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number)
-        if self.at_once is not None:
-            self.stop(self.at_once)
+        if self._at_once is not None:
+            self.stop(self._at_once)
+
+    @property
+    def is_at_once(self) -> bool:
+        """Whether a signal would end the work where it is."""
+        return self._at_once is not None
+
+    def stop_at_once(self, how_to_go_on: str) -> None:
+        """From now on nothing would be lost: let a signal, or one that has come, end the work."""
+        self._at_once = how_to_go_on
+        if self:
+            self.stop(how_to_go_on)
+
+    def stop_when_safe(self) -> None:
+        """From now on something would be lost: let a signal wait for the next safe point."""
+        self._at_once = None
 
     def stop(self, how_to_go_on: str) -> NoReturn:
         """End the work, once its state is safe, and say how to go on.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from cubefit.config import (
     require_choice,
     require_positive,
 )
-from cubefit.errors import ConfigError, MissingDataError, StoreError
+from cubefit.errors import ConfigError, MissingDataError
 from cubefit.fit_follower import Follower, state_of
 from cubefit.fit_tracker import FitTracker, TrackerConfig
 from cubefit.hypercube_reader import HyperCubeReader
@@ -39,8 +39,9 @@ from cubefit.kaczmarz_solver import BatchHook, EpochHook, solve_global_kaczmarz
 from cubefit.progress import visible_log
 from cubefit.store.amend import amended
 from cubefit.store.digests import digest_array, digest_inputs
+from cubefit.store.files import writing_to
 from cubefit.store.fit_group import finish_fit_group
-from cubefit.store.handle import amending, reading, require_writable
+from cubefit.store.handle import READ_DAMAGE, amending, reading, require_writable
 from cubefit.store.load import read_dims, read_model_inputs, read_objective
 from cubefit.store.results import acting_cube, own_normalization, write_solution
 from cubefit.store.resume import Earlier, Wanted, read_earlier
@@ -91,10 +92,12 @@ def starting_point(
 def identity_of(cfg: SolverCfg, orbit_weights: ArrayLike | None, digest: str) -> dict[str, Any]:
     """Return what identifies a fit in its checkpoints: the same identity gives the same bits."""
     settings = {name: value for name, value in asdict(cfg).items() if name != "epochs"}
-    settings["orbit_weights"] = (
-        None if orbit_weights is None else digest_array(np.asarray(orbit_weights, np.float64))
-    )
-    return {"method": "kaczmarz", "settings": settings, "digest": digest}
+    weights = None
+    if orbit_weights is not None and cfg.ratio_use is not False:
+        weights = digest_array(np.asarray(orbit_weights, np.float64))
+    priors = {name: value for name, value in settings.items() if name.startswith("ratio_")}
+    priors |= {"orbit_weights": weights}
+    return {"method": "kaczmarz", "settings": settings, "priors": priors, "digest": digest}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,7 +304,9 @@ class PipelineRunner:
             self._tracker(tracker) as follow_up,
             ExitStack() as stack,
         ):
-            request.at_once = f"the sweeps of {self.path} had not begun; the same call begins them."
+            request.stop_at_once(
+                f"the sweeps of {self.path} had not begun; the same call begins them."
+            )
             fit = self._set_up(cfg, orbit_weights, x0, warm_start, operator, normalization, stack)
             logger.info("Fitting %s (%s), starting from %s.", self.path, fit.operator, fit.origin)
             if follow_up is not None:
@@ -314,6 +319,9 @@ class PipelineRunner:
                 n_spaxels=self.dims["nSpat"],
                 first_epoch=fit.first_epoch,
                 last_epoch=fit.first_epoch + cfg.epochs,
+                same_call="the same call"
+                if warm_start in ("auto", "resume") and x0 is None
+                else "a call with warm_start='auto' and without x0 (no --fresh)",
                 on_epoch_end=on_epoch_end,
                 on_batch=on_batch,
             )
@@ -334,8 +342,10 @@ class PipelineRunner:
                 "normalization": fit.normalization,
                 "seed": cfg.seed,
             }
-            follower.end(stats["chi2"])
-            stats["committed"] = self._commit(x, stats, fit.run["digest"], follow_up)
+            follower.save(stats["chi2"])
+            stats["committed"] = self._commit(x, stats, fit.run, follow_up)
+            if request:
+                request.stop(f"the fit of {self.path} is complete; the same call adds epochs.")
         return x.ravel(), stats
 
     def _set_up(
@@ -385,7 +395,7 @@ class PipelineRunner:
             run=fit.run,
             normalization=fit.normalization,
             fresh=fit.earlier is None,
-            elapsed_s=0.0 if fit.earlier is None else fit.earlier.elapsed_s,
+            elapsed_s=None if fit.earlier is None else fit.earlier.elapsed_s,
         )
         tracker.tell(
             fitting_since=time.time(),
@@ -394,17 +404,17 @@ class PipelineRunner:
         )
 
     def _commit(
-        self, x: Float, stats: dict[str, Any], digest: str, tracker: FitTracker | None
+        self, x: Float, stats: dict[str, Any], run: Mapping[str, Any], tracker: FitTracker | None
     ) -> bool:
         """Write the solution; if that fails, say so rather than lose hours of work."""
         kept = {key: stats[key] for key in COMMITTED_STATS}
         try:
             # A tracker has the right to write already.
-            with amending(self.path) if tracker is None else amended(self.path) as file:
-                write_solution(file, x, digest, kept)
-                if tracker is not None:
-                    finish_fit_group(file)
-        except StoreError as error:
+            change = (amending if tracker is None else amended)(self.path, growth=x.nbytes)
+            with writing_to(self.path), change as file:
+                write_solution(file, x, run, kept)
+                finish_fit_group(file, x)
+        except READ_DAMAGE as error:
             logger.error("The solution is returned but not in the file: %s", error)  # noqa: TRY400
             return False
         return True

@@ -23,14 +23,15 @@ DEPTH: Final = 4
 PATIENCE_S: Final = 10.0
 """A process that takes nothing for so long is reported; a start takes a second."""
 RESTARTS: Final = 3
-"""Times that a writer which died is started anew."""
+"""Times an hour that a process which died is started anew."""
+HOUR_S: Final = 3600.0
 
 
 class WriterProcess:
     """A process of its own that calls a function with one end of a pipe.
 
     Messages wait in a bounded queue, and a thread hands them on. A process that dies is started
-    anew, a few times; one that hangs loses messages. Either is said once.
+    anew, a few times an hour; one that hangs loses messages. Either is said once.
 
     Parameters
     ----------
@@ -51,25 +52,28 @@ class WriterProcess:
         self._target = target
         self._hello = hello
         self._inherited = inherited
-        self._queue: queue.Queue[Any] = queue.Queue(DEPTH)
-        self._starts = 0
+        # Bounded by `offer`: the last message, which ends it all, never waits for room.
+        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._starts: list[float] = []
+        self._lost = False
         self._told: set[str] = set()
         self._broken = False
         self._taken = time.monotonic()
-        self._closed = threading.Event()
         self._clean = False
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_dead = False
+        self._thread = threading.Thread(target=self._hand_on, name="cubefit-tracker", daemon=True)
         try:
             self._start()
-        except OSError as error:
+            self._thread.start()
+        except (OSError, RuntimeError, TypeError) as error:
+            # No memory, no more threads, a Python without an executable.
             self._give_up(error)
-        self._thread = threading.Thread(target=self._hand_on, name="cubefit-tracker", daemon=True)
-        self._thread.start()
 
     @property
-    def pid(self) -> int:
-        """Number of the process."""
-        return -1 if self._process is None else self._process.pid
+    def pid(self) -> int | None:
+        """Number of the process that was started last; None if none could be."""
+        return None if self._process is None else self._process.pid
 
     def _start(self) -> None:
         """Start the process and greet it."""
@@ -79,7 +83,7 @@ class WriterProcess:
             f"import sys; sys.path[:] = {sys.path!r}; "
             f"from {module} import {function} as f; f({theirs.fileno()})"
         )
-        self._starts += 1
+        self._starts.append(time.monotonic())
         # A terminal and a batch system send signals to the whole job, and the sender knows what to
         # do. The process inherits the mask, so that they are blocked from its first moment on.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -94,6 +98,7 @@ class WriterProcess:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()
         self._connection: Connection[Any, Any] = ours
+        self._is_dead = False
         with suppress(OSError):
             # A process that is gone already is noticed by the next message.
             ours.send(self._hello)
@@ -107,16 +112,26 @@ class WriterProcess:
             self._told.add(kind)
             logger.warning(message, *values)
 
+    @property
+    def _is_resting(self) -> bool:
+        """Whether the process died so often within an hour that it is left alone for now."""
+        recent = [start for start in self._starts if time.monotonic() - start < HOUR_S]
+        return self._is_dead and len(recent) > RESTARTS
+
+    def has_lost(self) -> bool:
+        """Whether messages were lost since this was asked last."""
+        lost, self._lost = self._lost, False
+        return lost
+
     def offer(self, message: object) -> bool:
         """Hand over a message if the process can take it; never wait."""
-        if self._broken:
+        if self._broken or self._is_resting:
             return False
-        try:
-            self._queue.put_nowait(message)
-        except queue.Full:
+        if self._queue.qsize() >= DEPTH:
             if time.monotonic() - self._taken > PATIENCE_S:
                 self._tell("slow", "The tracker does not keep up (slow disk?): metrics are lost.")
             return False
+        self._queue.put(message)
         self._taken = time.monotonic()
         return True
 
@@ -124,37 +139,43 @@ class WriterProcess:
         """Send what comes through the queue; the last is None."""
         while True:
             message = self._queue.get()
-            while not self._send(message) and self._revive():
-                pass
+            # What a process had got dies with it: one started for the last word would hide that.
+            while not self._send(message) and message is not None and self._revive():
+                self._lost = True
             if message is None or self._broken:
                 return
 
     def _send(self, message: object) -> bool:
         """Send a message and look for complaints; False if the process is gone."""
+        if self._is_dead:
+            return False
         try:
             self._connection.send(message)
             while message is None or self._connection.poll():
                 answer = self._connection.recv()
                 if isinstance(answer, bool):
                     self._clean = answer
-                    self._closed.set()
                     return True
-                self._tell("failed", "The tracker could not write: %s", answer)
+                self._lost = True
+                self._tell("failed", "The tracker: %s", answer)
         except (OSError, EOFError):
             return False
         return True
 
     def _revive(self) -> bool:
         """Start the process anew, unless it died too often or is not wanted any more."""
-        if self._broken or self._process is None:
+        if self._broken or self._process is None or self._is_resting:
             return False
-        code = self._process.wait()
-        self._connection.close()
-        if self._starts > RESTARTS:
-            self._broken = True
-            self._tell("dead", "The tracker died again (code %d): no more metrics.", code)
-            return False
-        self._tell("died", "The tracker died (code %d) and is started anew.", code)
+        if not self._is_dead:
+            code = self._process.wait()
+            self._connection.close()
+            self._is_dead = True
+            if self._is_resting:
+                self._tell(
+                    "dead", "The tracker died again (code %d): no metrics for an hour.", code
+                )
+                return False
+            self._tell("died", "The tracker died (code %d) and is started anew.", code)
         try:
             self._start()
         except OSError as error:
@@ -162,25 +183,34 @@ class WriterProcess:
         return not self._broken
 
     def close(self, wait_s: float) -> bool:
-        """End the process after what waits; kill it if that takes too long.
+        """End the process after what waits; kill it if that takes too long. Twice is once.
 
         Returns
         -------
         bool
             Whether the process dealt with the last message that it took, and ended by itself.
         """
+        self._queue.put(None)
+        if self._thread.ident is not None:
+            self._thread.join(wait_s)
+        self._broken = True
         if self._process is None:
             return False
-        with suppress(queue.Full):
-            self._queue.put(None, timeout=wait_s)
-        if not self._closed.wait(0.0 if self._broken else wait_s):
-            self._broken = True
+        if self._thread.is_alive():
+            self._tell("hangs", "The tracker hangs and was ended: its last metrics are lost.")
             self._process.kill()
+            self._thread.join(PATIENCE_S)
         try:
             self._process.wait(wait_s)
         except subprocess.TimeoutExpired:
+            # It hangs at its end, or the thread had just started it.
             self._process.kill()
-            self._process.wait()
-        self._thread.join(wait_s)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(PATIENCE_S)
         self._connection.close()
         return self._clean
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the process has ended: one that a dead disk holds cannot even be killed."""
+        return self._process is None or self._process.poll() is not None

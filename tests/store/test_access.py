@@ -23,7 +23,7 @@ def test_the_end_of_the_file_is_an_end(tmp_path):
     path = tmp_path / "ten"
     path.write_bytes(b"0123456789")
     buffer = bytearray(16)
-    with WholeReads(path, "r") as stream:
+    with WholeReads(path) as stream:
         stream.seek(4)
         assert stream.readinto(buffer) == 6
     assert buffer[:6] == b"456789"

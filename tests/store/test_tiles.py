@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cubefit.errors import ConfigError, StoreError
 from cubefit.store import schema, tiles
+from cubefit.store.amend import sole_writer
 from cubefit.store.handle import new_file, open_h5, reading
 from cubefit.store.lock import writer_lock
 from cubefit.store.tiles import TileGrid, TileWriter, create_cube, read_status, tile_checksum
@@ -185,6 +186,7 @@ def test_space_that_a_killed_build_left_reserved_is_freed_first(populated, monke
     left.write_bytes(b"x" * 1000)
     seen = []
     monkeypatch.setattr(tiles, "require_free", lambda *_: seen.append(left.exists()))
-    create_cube(populated, TileGrid.of((7, 5, 12, 40), 3, 2, 5), "losvd", "d")
+    with sole_writer(populated):
+        create_cube(populated, TileGrid.of((7, 5, 12, 40), 3, 2, 5), "losvd", "d")
     assert seen == [False]
     assert not left.exists()

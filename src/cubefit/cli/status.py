@@ -60,7 +60,9 @@ def fit_rows(fit: FitState) -> dict[str, RenderableType]:
     epochs = f"epoch {fit.epoch}"
     if fit.epochs_wanted is not None:
         epochs += f" of {fit.epochs_wanted}, {duration(fit.left_s)} left"
-    elif not fit.finished:
+    elif fit.running:
+        epochs += ", under way"
+    elif fit.resumable:
         epochs += ", stopped: the same call completes it"
     rows: dict[str, RenderableType] = {
         "fit": f"{fit.method or 'fit'}, {epochs}, {duration(fit.elapsed_s)} so far",

@@ -11,17 +11,37 @@ from typing import Any
 
 import h5py
 
+from cubefit.errors import StoreError
+
 
 class WholeReads(io.FileIO):
-    """A file whose reads fill the buffer: the system's may be short (2 GiB, signals)."""
+    """A file whose reads fill the buffer: the system's may be short (2 GiB, signals).
+
+    HDF5 would take what a file lacks that is cut short meanwhile for values.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "r")
+        self._n_bytes = os.fstat(self.fileno()).st_size
 
     def readinto(self, buffer: Any, /) -> int:
-        """Read until ``buffer`` is full or the file ends; return the bytes read."""
+        """Read until ``buffer`` is full or the file ends; return the bytes read.
+
+        Raises
+        ------
+        StoreError
+            If the file has become shorter.
+        """
         view = memoryview(buffer).cast("B")
         n_read = 0
         while n_read < len(view):
             got = os.readv(self.fileno(), [view[n_read:]])
             if not got:
+                if os.fstat(self.fileno()).st_size < self._n_bytes:
+                    raise StoreError(
+                        f"{self.name} was cut short by another program while it was read: restore "
+                        "a copy."
+                    )
                 break
             n_read += got
         return n_read
@@ -36,5 +56,5 @@ def read_apart(path: Path) -> Iterator[h5py.File]:
     was written since that one was opened.
     """
     # No chunk cache: it makes HDF5 read whole chunks for a plane (0.06 instead of 5.4 GB/s).
-    with WholeReads(path, "r") as stream, h5py.File(stream, "r", rdcc_nbytes=0) as file:
+    with WholeReads(path) as stream, h5py.File(stream, "r", rdcc_nbytes=0) as file:
         yield file

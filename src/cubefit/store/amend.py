@@ -27,7 +27,14 @@ import numpy as np
 from cubefit.errors import LockedError, StoreError
 from cubefit.store import schema
 from cubefit.store.access import read_apart
-from cubefit.store.files import beside, replacement, write_all, writing_to
+from cubefit.store.files import (
+    beside,
+    fallocate,
+    replacement,
+    temporary_path,
+    write_all,
+    writing_to,
+)
 from cubefit.store.lock import WriterLock, open_to_write, writer_lock
 
 logger = logging.getLogger(__name__)
@@ -36,6 +43,8 @@ BLOCK: Final = 1 << 20
 """Bytes compared or copied at a time."""
 GRAIN: Final = 64
 """Changed bytes are patched in runs of this length."""
+STRUCTURE_BYTES: Final = 1 << 20
+"""More than the metadata of a few dozen datasets take."""
 PATCH_WAIT_S: Final = 30.0
 """A reader waits this long for another process to put a redo file in place: milliseconds' work."""
 
@@ -62,6 +71,16 @@ class Patch:
 def redo_path(path: Path) -> Path:
     """Return the file that notes an amendment under way."""
     return beside(path, ".redo")
+
+
+def clone_path(path: Path) -> Path:
+    """Return where the clone of a file is made."""
+    return beside(path, ".amend")
+
+
+def left_behind(path: Path) -> list[Path]:
+    """Return the paths of files that a killed writer leaves, and that nobody has a use for."""
+    return [temporary_path(path), clone_path(path), temporary_path(redo_path(path))]
 
 
 def hypercube_extents(path: Path) -> list[Extent]:
@@ -189,8 +208,13 @@ def put_in_place(path: Path) -> bool:
     return belongs
 
 
-def apply_redo(path: Path) -> None:
-    """Put the redo file in place and remove it."""
+def complete_amendment(path: Path) -> None:
+    """Put a redo file that is there in place and remove it; by the sole writer, or on its behalf.
+
+    It may be that of a process which wrote on the behalf of this one and was killed.
+    """
+    if not redo_path(path).exists():
+        return
     if not put_in_place(path):
         logger.warning("%s was made for another file of that name: dropped.", redo_path(path))
     redo_path(path).unlink()
@@ -217,10 +241,11 @@ def sole_writer(path: Path, task: str = "write") -> Iterator[WriterLock]:
     with ExitStack() as stack:
         lock = stack.enter_context(writer_lock(path, task))
         stack.enter_context(writing_to(path))
+        for left in left_behind(path):
+            left.unlink(missing_ok=True)
         if path.exists():
             stack.callback(os.close, open_to_write(path))
-            if redo_path(path).exists():
-                apply_redo(path)
+            complete_amendment(path)
         yield lock
 
 
@@ -238,26 +263,38 @@ def finish_interrupted_amendment(path: Path) -> None:
 
 
 @contextmanager
-def amended(path: Path) -> Iterator[h5py.File]:
+def amended(path: Path, *, growth: int = 0) -> Iterator[h5py.File]:
     """Open a clone of ``path`` for structural changes, which reach ``path`` on a clean end.
 
     The caller is the sole writer. The values of the HyperCube are not in the clone.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    growth : int
+        Bytes of new values. They are reserved first, and some for structure: HDF5 bears no full
+        disk, it ends the process or raises what does not tell why.
 
     Raises
     ------
     StoreError
         If the HyperCube was replaced or dropped.
+    OSError
+        If the disk is full.
     """
+    complete_amendment(path)
     size = path.stat().st_size
     taken = hypercube_extents(path)
     kept = other_extents(taken, size)
-    clone = beside(path, ".amend")
+    clone = clone_path(path)
     source_fd = open_to_write(path)
     try:
         clone_fd = os.open(clone, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
         try:
             os.ftruncate(clone_fd, size)
             copy_extents(source_fd, clone_fd, kept)
+            fallocate(clone_fd, size, growth + STRUCTURE_BYTES, keep_size=True)
             with h5py.File(clone, "r+", libver="earliest", locking=False) as file:
                 yield file
             if hypercube_extents(clone) != taken:
@@ -279,7 +316,7 @@ def amended(path: Path) -> Iterator[h5py.File]:
         finally:
             os.close(clone_fd)
         if patches:
-            apply_redo(path)
+            complete_amendment(path)
     finally:
         os.close(source_fd)
         clone.unlink(missing_ok=True)

@@ -43,8 +43,13 @@ class Checkpoint:
     """Whether the fit came to its end, and ``x`` is ``/X_global``."""
 
 
+def text_checksum(facts: Mapping[str, Any]) -> int:
+    """Return the CRC-32 of facts written as JSON."""
+    return zlib.crc32(json.dumps(facts).encode())
+
+
 def encoded(checkpoint: Checkpoint) -> bytes:
-    """Return everything but ``x`` as JSON, with the checksum of ``x``.
+    """Return everything but ``x`` as JSON, with checksums of ``x`` and of itself.
 
     Raises
     ------
@@ -53,6 +58,7 @@ def encoded(checkpoint: Checkpoint) -> bytes:
     """
     facts = {k: v for k, v in asdict(checkpoint).items() if k != "x"}
     facts["x_crc32"] = zlib.crc32(np.ascontiguousarray(checkpoint.x, "<f8").data.cast("B"))
+    facts["record_crc32"] = text_checksum(facts)
     record = json.dumps(facts).encode()
     if len(record) > RECORD_BYTES:
         raise StoreError(
@@ -68,18 +74,24 @@ def decoded(record: bytes, x: Float) -> Checkpoint | None:
     Raises
     ------
     StoreError
-        If ``x`` is not the one that was written.
+        If ``x`` is not the one that was written, or the record is none.
     """
     text = record.rstrip(b"\0")
     if not text:
         return None
-    facts = json.loads(text)
-    if facts.pop("x_crc32") != zlib.crc32(np.ascontiguousarray(x, "<f8").data.cast("B")):
+    try:
+        facts = json.loads(text)
+        same = facts.pop("record_crc32") == text_checksum(facts)
+        same &= facts.pop("x_crc32") == zlib.crc32(np.ascontiguousarray(x, "<f8").data.cast("B"))
+        checkpoint = Checkpoint(x=x, **facts)
+    except (ValueError, TypeError, LookupError, AttributeError):
+        same = False
+    if not same:
         raise StoreError(
             "A checkpoint of the fit is damaged (its checksum is another): start afresh with "
             "warm_start='jacobi', or pass x0."
         )
-    return Checkpoint(x=x, **facts)
+    return checkpoint
 
 
 def read_checkpoint(file: h5py.File, which: Literal["latest", "best"]) -> Checkpoint | None:
@@ -96,10 +108,22 @@ def read_checkpoint(file: h5py.File, which: Literal["latest", "best"]) -> Checkp
     return decoded(slot["record"][()], slot["x"][()])
 
 
-def mark_finished(file: h5py.File) -> None:
-    """Say in the latest checkpoint that its fit came to its end; ``file`` is an amendment."""
-    latest = read_checkpoint(file, "latest")
-    if latest is None:
+def mark_finished(file: h5py.File, x: Float) -> None:
+    """Say in the latest checkpoint that its fit came to its end, if ``x`` is that end.
+
+    Parameters
+    ----------
+    file : h5py.File
+        An amendment of the file.
+    x : ndarray, shape (C, P)
+        The solution that is being committed.
+    """
+    try:
+        latest = read_checkpoint(file, "latest")
+    except StoreError:
+        # Damaged: the next one takes its place.
+        return
+    if latest is None or not np.array_equal(latest.x, np.ravel(x)):
         return
     facts = {name: getattr(latest, name) for name in Checkpoint.__slots__}
     record = encoded(Checkpoint(**(facts | {"finished": True})))

@@ -50,7 +50,11 @@ class FitState:
     """Epochs finished."""
     epochs_wanted: int | None
     """Where the fit under way will end; None where there is none."""
+    running: bool
+    """Whether somebody writes to it now."""
     finished: bool
+    resumable: bool
+    """Whether the same call would complete it."""
     elapsed_s: float
     left_s: float
     checkpoint_age_s: float
@@ -164,7 +168,9 @@ def fit_state(file: h5py.File, writer: Owner | str | None) -> FitState | None:
         method="" if latest is None else str(latest.run.get("method", "")),
         epoch=int(last["epoch"]) if n_rows else 0,
         epochs_wanted=wanted,
+        running=writer is not None and (isinstance(writer, str) or writer.task == "fit"),
         finished=latest is not None and latest.finished,
+        resumable=latest is not None and bool(latest.state) and not latest.finished,
         elapsed_s=last["time_sec"],
         left_s=left_s,
         checkpoint_age_s=NAN if latest is None else time.time() - latest.written,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -17,11 +18,14 @@ from cubefit.errors import CubeFitError, StoreError
 MENDS: Final = {
     errno.ENOSPC: "make space on the disk",
     errno.EDQUOT: "make space in your quota",
+    errno.EFBIG: "raise `ulimit -f`, or use a disk that takes larger files",
     errno.EACCES: "get write permission for the file and its folder",
     errno.EPERM: "get write permission for the file and its folder",
     errno.EROFS: "copy the file to a disk that takes writes",
 }
 """What to do when the system refuses a write."""
+FALLOC_KEEP_SIZE: Final = 1
+"""Linux: reserve blocks behind the end of a file, which stays where it is."""
 
 
 def store_error(code: int, message: str) -> StoreError:
@@ -29,6 +33,12 @@ def store_error(code: int, message: str) -> StoreError:
     error = StoreError(message)
     error.errno = code
     return error
+
+
+def code_of(error: OSError | RuntimeError) -> int:
+    """Return the system's code of an error, 0 if it has none; HDF5 may tell it by words alone."""
+    told = re.search(r"errno = (\d+)", str(error))
+    return getattr(error, "errno", None) or (int(told[1]) if told else 0)
 
 
 @contextmanager
@@ -44,13 +54,14 @@ def writing_to(path: Path) -> Iterator[None]:
         yield
     except CubeFitError:
         raise
-    except OSError as error:
-        if error.errno not in MENDS:
+    except (OSError, RuntimeError) as error:
+        code = code_of(error)
+        if code not in MENDS:
             raise
         raise store_error(
-            error.errno,
-            f"{path} cannot be written ({os.strerror(error.errno)}): {MENDS[error.errno]}, then "
-            "call again; what was complete before is safe.",
+            code,
+            f"{path} cannot be written ({os.strerror(code)}): {MENDS[code]}, then call again; what "
+            "was complete before is safe.",
         ) from error
 
 
@@ -99,6 +110,26 @@ def write_all(fd: int, data: memoryview, offset: int) -> None:
         written += os.pwrite(fd, data[written:], offset + written)
 
 
+def require_whole(fd: int, n_bytes: int, path: Path) -> None:
+    """Raise StoreError if another program cut, overwrote or replaced an open file meanwhile.
+
+    Parameters
+    ----------
+    fd : int
+        The file, whose length does not change.
+    n_bytes : int
+        Its length when it was opened.
+    path : Path
+        Its name.
+    """
+    now = os.fstat(fd)
+    if now.st_size != n_bytes or not now.st_nlink:
+        raise StoreError(
+            f"{path} was cut short, overwritten or replaced by another program while it was in "
+            "use: restore a copy, then call again."
+        )
+
+
 def require_free(folder: Path, n_bytes: int, what: str) -> None:
     """Raise StoreError if the disk cannot hold ``n_bytes`` more.
 
@@ -116,28 +147,44 @@ def require_free(folder: Path, n_bytes: int, what: str) -> None:
         )
 
 
-def reserve(path: Path) -> None:
-    """Reserve the disk blocks of a sparse file, where the system can do so at once.
+def fallocate(fd: int, offset: int, n_bytes: int, *, keep_size: bool = False) -> None:
+    """Have the kernel reserve disk blocks of an open file, where it can do so at once.
 
-    Uses the kernel's ``fallocate``; where a file system lacks it nothing happens, because the
-    portable emulation would write to every block.
+    Where a file system lacks that nothing happens, because the portable emulation would write to
+    every block.
 
     Raises
     ------
-    StoreError
-        If the disk (or a quota) cannot hold the file.
+    OSError
+        If the disk, a quota or a limit does not allow for them.
     """
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None, use_errno=True)
+    mode = FALLOC_KEEP_SIZE if keep_size else 0
+    failed = libc.fallocate(fd, mode, ctypes.c_int64(offset), ctypes.c_int64(n_bytes))
+    code = ctypes.get_errno() if failed else 0
+    if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        raise OSError(code, os.strerror(code))
+
+
+def reserve(path: Path) -> None:
+    """Reserve the disk blocks of a sparse file.
+
+    Raises
+    ------
+    StoreError
+        If the disk, a quota or a limit does not allow for the file.
+    """
     size = path.stat().st_size
     fd = os.open(path, os.O_RDWR)
     try:
-        failed = libc.fallocate(fd, 0, ctypes.c_int64(0), ctypes.c_int64(size))
-        code = ctypes.get_errno() if failed else 0
+        fallocate(fd, 0, size)
+    except OSError as error:
+        raise store_error(
+            error.errno or errno.ENOSPC,
+            f"{path.parent} has no {size / 1e9:.2f} GB left for {path.name} "
+            f"({error.strerror}): {MENDS[error.errno or errno.ENOSPC]}.",
+        ) from error
     finally:
         os.close(fd)
-    if code in (errno.ENOSPC, errno.EDQUOT):
-        raise store_error(
-            code, f"{path.parent} has no {size / 1e9:.2f} GB left for {path.name}: make space."
-        )

@@ -17,10 +17,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from cubefit.errors import StoreError
 from cubefit.store import schema
 from cubefit.store.amend import amended
 from cubefit.store.checkpoints import Checkpoint, encoded
-from cubefit.store.files import write_all
+from cubefit.store.files import require_whole, write_all
 from cubefit.store.fit_group import CAPACITY, COLUMNS, EMPTY_EPOCH, empty_value, thin_columns
 from cubefit.store.handle import reading
 from cubefit.store.lock import open_to_write
@@ -45,10 +46,15 @@ class FitFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._fd = open_to_write(path)
-        self._find_places()
+        try:
+            self._find_places()
+        except BaseException:
+            os.close(self._fd)
+            raise
 
     def _find_places(self) -> None:
         """Note where everything stands."""
+        self._n_bytes = os.fstat(self._fd).st_size
         with reading(self._path) as file:
             self._slots = [
                 (file[x.path].id.get_offset(), file[record.path].id.get_offset())
@@ -70,8 +76,13 @@ class FitFile:
                 name: soft_link_place(self._fd, group, name) for name in ("latest", "best")
             }
             self._turned = {
-                name: int(os.pread(self._fd, 1, at)) for name, at in self._links.items()
+                name: int(file[schema.CHECKPOINTS_GROUP].get(name, getlink=True).path)
+                for name in self._links
             }
+        for name, place in self._links.items():
+            # What is written there must be the link and nothing else.
+            if os.pread(self._fd, 1, place) != str(self._turned[name]).encode():
+                raise StoreError(f"The link {name} of {self._path} is damaged: restore a copy.")
 
     def __enter__(self) -> Self:
         """Return the open group."""
@@ -82,6 +93,7 @@ class FitFile:
         os.close(self._fd)
 
     def _write(self, data: bytes | NDArray[Any], place: int) -> None:
+        require_whole(self._fd, self._n_bytes, self._path)
         view = memoryview(data) if isinstance(data, bytes) else data.data.cast("B")
         write_all(self._fd, view, place)
 
@@ -127,6 +139,8 @@ class FitFile:
         place, rows_place = self._rings[key]
         k = self._next[key]
         values = np.ascontiguousarray(x, RINGS[key][0].dtype)
+        # The highest byte first: half of a -1 over a row would name another row.
+        self._write(b"\xff", rows_place + 8 * k + 7)
         self._write(np.int64(EMPTY_EPOCH).tobytes(), rows_place + 8 * k)
         self._write(values, place + k * values.nbytes)
         self._write(np.int64(row).tobytes(), rows_place + 8 * k)

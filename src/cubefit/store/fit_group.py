@@ -36,6 +36,14 @@ class FitSizes:
     pixels: NDArray[np.int32]
     """Validation sample, shape (Kval,)."""
 
+    @property
+    def n_bytes(self) -> int:
+        """Room that the values take."""
+        columns = 8 * CAPACITY * len(COLUMNS)
+        solutions = self.n_weights * (8 * schema.N_SLOTS + 12 * self.ring_size)
+        rows = 16 * self.ring_size + 4 * (self.spaxels.size + self.pixels.size)
+        return columns + solutions + rows
+
 
 def empty_value(entry: schema.Entry) -> float:
     """Return what an unwritten element reads as."""
@@ -134,7 +142,24 @@ def ensure_columns(file: h5py.File, *, fresh: bool) -> None:
     file[schema.N_METRICS.path][()] = n_rows
 
 
-def prepare_fit_group(file: h5py.File, sizes: FitSizes, *, fresh: bool) -> None:
+def last_time(file: h5py.File) -> float:
+    """Return the time of the fit in the last row of metrics; 0 if there is none."""
+    if schema.N_METRICS.path not in file:
+        return 0.0
+    times = file[schema.METRICS["time_sec"].path][: int(file[schema.N_METRICS.path][()])]
+    return float(times[-1]) if times.size else 0.0
+
+
+def rows_until(file: h5py.File, elapsed_s: float) -> int:
+    """Return the rows of metrics that were written up to a time of the fit."""
+    n_rows = int(file[schema.N_METRICS.path][()])
+    times = file[schema.METRICS["time_sec"].path][:n_rows]
+    return int(np.count_nonzero(~(times > elapsed_s)))
+
+
+def prepare_fit_group(
+    file: h5py.File, sizes: FitSizes, *, fresh: bool, elapsed_s: float = np.inf
+) -> None:
     """Put all of ``/Fit`` in place; ``file`` is an amendment.
 
     Parameters
@@ -145,14 +170,21 @@ def prepare_fit_group(file: h5py.File, sizes: FitSizes, *, fresh: bool) -> None:
         Of this fit.
     fresh : bool
         Whether to drop the history; checkpoints stay until the first new one.
+    elapsed_s : float
+        Time of the fit where it goes on; later rows, of sweeps that are made again, are dropped.
     """
     ensure_checkpoints(file, sizes.n_weights, fresh=fresh)
+    if not fresh and schema.N_METRICS.path in file:
+        file[schema.N_METRICS.path][()] = rows_until(file, elapsed_s)
     ensure_columns(file, fresh=fresh)
+    n_rows = int(file[schema.N_METRICS.path][()])
     for ring in (schema.X_RING, schema.X_VIS_RING):
         fresh |= ensure(file, ring, (sizes.ring_size, sizes.n_weights))
     for rows in RING_ROWS:
         if ensure(file, rows, (sizes.ring_size,)) or fresh:
             file[rows.path][...] = EMPTY_EPOCH
+        named = file[rows.path][()]
+        file[rows.path][...] = np.where(named < n_rows, named, EMPTY_EPOCH)
     for entry, values in (
         (schema.SAMPLE_SPAXELS, sizes.spaxels),
         (schema.SAMPLE_PIXELS, sizes.pixels),
@@ -161,8 +193,8 @@ def prepare_fit_group(file: h5py.File, sizes: FitSizes, *, fresh: bool) -> None:
         file[entry.path][...] = values
 
 
-def is_prepared(file: h5py.File, sizes: FitSizes) -> bool:
-    """Whether ``/Fit`` is in place already, as a killed fit leaves it."""
+def is_prepared(file: h5py.File, sizes: FitSizes, elapsed_s: float = np.inf) -> bool:
+    """Whether ``/Fit`` is in place already, as a stopped fit leaves it."""
 
     def has(entry: schema.Entry, shape: tuple[int, ...]) -> bool:
         found = file.get(entry.path)
@@ -183,6 +215,7 @@ def is_prepared(file: h5py.File, sizes: FitSizes) -> bool:
                 (schema.SAMPLE_PIXELS, sizes.pixels),
             )
         )
+        and rows_until(file, elapsed_s) == int(file[schema.N_METRICS.path][()])
     )
 
 
@@ -204,12 +237,12 @@ def thin_columns(file: h5py.File) -> None:
         column[kept.size :] = empty_value(entry)
     for entry in RING_ROWS:
         rows = file[entry.path][()]
-        file[entry.path][...] = np.where(rows >= 0, rows // 2, EMPTY_EPOCH)
+        file[entry.path][...] = np.where(np.isin(rows, kept), rows // 2, EMPTY_EPOCH)
     file[schema.N_METRICS.path][()] = kept.size
 
 
-def finish_fit_group(file: h5py.File) -> None:
-    """End a fit whose solution is in the file; ``file`` is an amendment."""
+def finish_fit_group(file: h5py.File, x: NDArray[np.float64]) -> None:
+    """End a fit whose solution ``x`` (C, P) is in the file; ``file`` is an amendment."""
     if schema.N_METRICS.path in file:
         cut_columns(file)
-        mark_finished(file)
+        mark_finished(file, x)

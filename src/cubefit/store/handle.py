@@ -116,14 +116,14 @@ def missing_bytes(path: Path) -> str:
 
 
 @contextmanager
-def amending(path: Path) -> Iterator[h5py.File]:
+def amending(path: Path, *, growth: int = 0) -> Iterator[h5py.File]:
     """Open a CubeFit file to add or replace small datasets; all or nothing is kept.
 
-    See `cubefit.store.amend`. The values of the HyperCube are out of reach meanwhile.
+    See `cubefit.store.amend.amended`. The values of the HyperCube are out of reach meanwhile.
     """
     with reading(path):
         pass
-    with sole_writer(path), amended(path) as file:
+    with sole_writer(path), amended(path, growth=growth) as file:
         yield file
 
 

@@ -192,11 +192,14 @@ def _acquire(path: Path) -> int:
                 "that supports flock."
             ) from error
         if not free:
-            owner = _owner_of(fd) or NAMELESS
+            owner = _owner_of(fd)
             os.close(fd)
+            mend = "wait for it to end, or stop it"
+            if owner is not None and owner.pid == os.getpid():
+                mend = "that is this program: close its tracker, or end what it does"
             raise LockedError(
-                f"{path} is being written by {owner}: wait for it to end, or stop it. Reading is "
-                "possible meanwhile."
+                f"{path} is being written by {owner or NAMELESS}: {mend}. Reading is possible "
+                "meanwhile."
             )
         # The former owner may have removed the file between our open and our lock.
         if _is_that_file(lock, fd):
@@ -224,6 +227,7 @@ def writer_lock(path: Path, task: str = "write") -> Iterator[WriterLock]:
     """
     if path.exists() and not os.access(path, os.W_OK):
         raise StoreError(f"{path} is read-only: get write permission, or work on a copy.")
+    owner = os.getpid()
     with writing_to(path):
         fd = _acquire(path)
     try:
@@ -233,5 +237,7 @@ def writer_lock(path: Path, task: str = "write") -> Iterator[WriterLock]:
             lock.tell()
         yield lock
     finally:
-        lock_path(path).unlink(missing_ok=True)
+        # A process forked from this one has a copy of this block, and must not free the lock.
+        if os.getpid() == owner:
+            lock_path(path).unlink(missing_ok=True)
         os.close(fd)

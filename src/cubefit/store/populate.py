@@ -146,7 +146,7 @@ def write_rebin_products(path: Path) -> None:
         "rfft of /Templates along T. For reading only: models are built by exact integration "
         "of shifted splines, without any transform."
     )
-    with amending(path) as file:
+    with amending(path, growth=2 * rebin.nbytes + transform.nbytes) as file:
         for entry in schema.REBIN_PRODUCTS:
             if entry.path in file:
                 del file[entry.path]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -23,7 +25,7 @@ Float = NDArray[np.float64]
 
 
 def write_solution(
-    file: h5py.File, x: Float, digest: str, info: Mapping[str, str | float | int]
+    file: h5py.File, x: Float, run: Mapping[str, Any], info: Mapping[str, str | float | int]
 ) -> None:
     """Commit ``x`` (C, P) as ``/X_global``.
 
@@ -33,15 +35,19 @@ def write_solution(
         An amendment of the file.
     x : ndarray, shape (C, P)
         The solution.
-    digest : str
-        `digest_of_fit` of the inputs that it was made from, which may have changed since.
+    run : mapping
+        What identifies its fit, as JSON; ``digest`` is the `digest_of_fit` of the inputs that it
+        was made from, which may have changed since.
     info : mapping
         Further attributes.
     """
+    now = time.time()
     attributes: dict[str, object] = {
         **schema.X_GLOBAL.labels(),
-        schema.ATTR_DIGEST: digest,
-        "written": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        schema.ATTR_DIGEST: run["digest"],
+        schema.ATTR_RUN: json.dumps(dict(run)),
+        "written": time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(now)),
+        schema.ATTR_WRITTEN: now,
         **info,
     }
     replace_dataset(file, schema.X_GLOBAL.path, np.ravel(x).astype(np.float64), attributes)
@@ -86,7 +92,7 @@ def require_result_name(name: str) -> None:
 
 def write_model_cube(path: Path, name: str, cube: Float, stamp: Mapping[str, object]) -> None:
     """Write a reconstruction (S, L), stamped with what it was made from."""
-    with amending(path) as file:
+    with amending(path, growth=cube.nbytes) as file:
         replace_dataset(file, name, cube, {**schema.MODEL_CUBE.labels(), **stamp})
 
 

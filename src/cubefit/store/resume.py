@@ -35,8 +35,8 @@ class Earlier:
     """Epochs behind it, over all calls."""
     seed: int | None
     """Random seed of those epochs."""
-    elapsed_s: float = 0.0
-    """Time of the fit behind it."""
+    elapsed_s: float | None = None
+    """Time of the fit behind it, where it is known."""
     state: Mapping[str, float] = field(default_factory=dict)
     """Where its solver stopped; empty unless its fit is unfinished."""
 
@@ -76,7 +76,8 @@ def read_earlier(path: Path, wanted: Wanted) -> Earlier | None:
     """Return what a fit is to go on from, or None.
 
     An unfinished fit of the same kind is completed from its latest checkpoint. Otherwise the order
-    is ``/Fit/x_best``, ``/X_global``; the random choices go on from the latest epoch.
+    is ``/Fit/x_best``, ``/X_global``, but for an ``/X_global`` of a later fit that left no
+    checkpoint; the random choices go on from the latest epoch.
 
     Parameters
     ----------
@@ -101,19 +102,43 @@ def read_earlier(path: Path, wanted: Wanted) -> Earlier | None:
                 n_weights = shape[0] * shape[1]
                 require_same_inputs(path, name, checkpoint.x.shape, n_weights, digest, wanted)
                 require_same_normalization(path, name, had, wanted)
-        if latest is not None and is_unfinished(latest, wanted):
+        later = latest is not None and is_later(file, latest)
+        completed = later and is_same_fit(committed_run(file), wanted)
+        if latest is not None and not completed and is_unfinished(latest, wanted):
             return of_checkpoint(schema.X_LATEST.path, latest, latest, shape)
-        if best is not None:
+        if best is not None and not later:
             return of_checkpoint(schema.X_BEST.path, best, latest or best, shape, state={})
         return of_global(file, path, wanted, shape)
+
+
+def committed_run(file: h5py.File) -> Mapping[str, Any]:
+    """Return what identifies the fit of the committed solution; empty if there is none."""
+    if schema.X_GLOBAL.path not in file:
+        return {}
+    run: dict[str, Any] = json.loads(file[schema.X_GLOBAL.path].attrs.get(schema.ATTR_RUN, "{}"))
+    return run
+
+
+def is_later(file: h5py.File, latest: Checkpoint) -> bool:
+    """Whether the committed solution is of a fit after the latest checkpoint."""
+    if schema.X_GLOBAL.path not in file:
+        return False
+    committed = file[schema.X_GLOBAL.path]
+    written = committed.attrs.get(schema.ATTR_WRITTEN, 0.0)
+    return bool(written > latest.written) and not np.array_equal(committed[()], latest.x)
+
+
+def is_same_fit(run: Mapping[str, Any], wanted: Wanted) -> bool:
+    """Whether two fits are of one kind: from one state they give the same bits."""
+    now = json.loads(json.dumps(dict(wanted.run)))
+    return all(run.get(key) == now.get(key) for key in ("method", "settings", "priors"))
 
 
 def is_unfinished(latest: Checkpoint, wanted: Wanted) -> bool:
     """Whether the latest checkpoint is one of a fit of this kind that was stopped."""
     if latest.finished or not latest.state:
         return False
-    before, now = latest.run.get("settings"), json.loads(json.dumps(wanted.run["settings"]))
-    if before == now and latest.run.get("method") == wanted.run["method"]:
+    if is_same_fit(latest.run, wanted):
         return True
     logger.info("The file holds an unfinished fit of other settings, which is not completed.")
     return False

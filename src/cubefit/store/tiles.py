@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from cubefit.config import Normalization
 from cubefit.errors import ConfigError, StaleError, StoreError
 from cubefit.store import schema
-from cubefit.store.files import require_free, temporary_path, write_all
+from cubefit.store.files import require_free, require_whole, write_all
 from cubefit.store.handle import new_file, reading
 from cubefit.store.lock import open_to_write
 
@@ -112,9 +112,21 @@ def tile_checksum(values: NDArray[np.float32], before: int = 0) -> int:
 
 
 def read_status(file: h5py.File) -> CubeStatus | None:
-    """Return the state of the HyperCube in a file, or None if there is none."""
-    if any(e.path not in file for e in (schema.MODELS, schema.DONE, schema.CHECKSUMS)):
+    """Return the state of the HyperCube in a file, or None if there is none.
+
+    Raises
+    ------
+    StoreError
+        If a part of it is missing.
+    """
+    lacking = [e.path for e in (schema.MODELS, schema.DONE, schema.CHECKSUMS) if e.path not in file]
+    if len(lacking) == 3:
         return None
+    if lacking:
+        raise StoreError(
+            f"The HyperCube lacks {', '.join(lacking)}: build it anew with "
+            "build_hypercube(..., overwrite=True)."
+        )
     models, done = file[schema.MODELS.path], file[schema.DONE.path]
     done.id.refresh()
     tile: list[int] = json.loads(models.attrs[schema.ATTR_TILE_SHAPE])
@@ -200,8 +212,6 @@ def create_cube(path: Path, grid: TileGrid, normalization: str, digest: str) -> 
     StoreError
         If the disk cannot hold it; the file is then as it was.
     """
-    # A process killed here left a file with all of its blocks reserved.
-    temporary_path(path).unlink(missing_ok=True)
     needed = grid.disk_bytes + bytes_besides_models(path)
     require_free(path.resolve().parent, needed, f"The HyperCube of {path}")
     with new_file(path, reserve_blocks=True) as target:
@@ -246,6 +256,7 @@ class TileWriter:
             self._offsets: dict[tuple[int, ...], int] = {}
             file[schema.MODELS.path].id.chunk_iter(self._note_chunk)
         self._fd = open_to_write(path)
+        self._path, self._n_bytes = path, os.fstat(self._fd).st_size
         self._group_bytes = group_bytes
         self._pending: list[tuple[tuple[int, int, int], int]] = []
         self._pending_bytes = 0
@@ -274,7 +285,13 @@ class TileWriter:
             Its place in the grid.
         values : ndarray, shape (dS, tC, tP, L)
             C order; full tile lengths along C and P, spaxels of a last tile may be fewer.
+
+        Raises
+        ------
+        StoreError
+            If the file is not what it was.
         """
+        require_whole(self._fd, self._n_bytes, self._path)
         write_all(self._fd, values.data.cast("B"), self._offsets[index])
         _, components, populations = self.grid.slices(index)
         inside = values[
@@ -292,6 +309,7 @@ class TileWriter:
         if not written:
             return
         sync_values(self._fd)
+        require_whole(self._fd, self._n_bytes, self._path)
         for index, checksum in written:
             place = int(np.ravel_multi_index(index, self.grid.counts))
             crc = memoryview(checksum.to_bytes(4, "little"))
