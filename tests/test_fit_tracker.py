@@ -615,3 +615,22 @@ def test_a_writer_that_outlives_its_killed_fit_is_waited_for(populated):
         assert not is_running(pid)
         assert checkpoint(populated).epoch in (1, 2)
         assert tracker.finish(x_of(3), 3)
+
+
+def test_a_file_that_became_useless_is_one_sentence(populated, caplog, capfd):
+    """The process that writes has nobody to show a traceback to."""
+    cfg = TrackerConfig(metrics_interval_sec=0.0)
+    tracker = FitTracker(populated, cfg)
+    tracker.begin()
+    content = populated.read_bytes()
+    populated.write_bytes(b"text")
+    for n in range(600):
+        tracker.maybe_save(x_of(n), n)
+        if "nothing could be written" in caplog.text:
+            break
+        time.sleep(0.05)
+    populated.write_bytes(content)
+    tracker.close()
+    assert "The tracker: nothing could be written: " in caplog.text
+    assert "is no HDF5 file" in caplog.text
+    assert "Traceback" not in capfd.readouterr().err

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubefit.config import Normalization
-from cubefit.errors import StoreError
+from cubefit.errors import CubeFitError, StoreError
 from cubefit.inverse.matrix_free import MatrixFreeOperator
 from cubefit.inverse.objective import Objective
 from cubefit.inverse.validation import Sample, objective_of_sample, rms_misfit, solution_figures
@@ -258,3 +258,8 @@ def main(descriptor: int) -> None:
             serve(connection, connection.recv())
         except (EOFError, BrokenPipeError, ConnectionResetError):
             sys.exit(0)
+        except (CubeFitError, OSError) as error:
+            # The file itself is of no use: one sentence, and no traceback for each attempt.
+            with suppress(OSError):
+                connection.send(f"nothing could be written: {error}")
+            sys.exit(1)

@@ -149,8 +149,10 @@ class WriterProcess:
         """Send a message and look for complaints; False if the process is gone."""
         if self._is_dead:
             return False
-        try:
+        with suppress(OSError):
+            # Of a process that is gone, the last words are to be heard.
             self._connection.send(message)
+        try:
             while message is None or self._connection.poll():
                 answer = self._connection.recv()
                 if isinstance(answer, bool):

@@ -1,0 +1,50 @@
+"""Runs without faults, which say what is to be expected of all others."""
+
+import shutil
+
+import h5py
+import numpy as np
+
+from cubefit.fit_tracker import FitTracker
+from cubefit.hypercube_builder import build_hypercube
+from cubefit.pipeline_runner import PipelineRunner
+from tests.conftest import make
+from tests.faults import victims
+from tests.faults.expected import Expected, inputs_of
+
+
+class Remembering(FitTracker):
+    """Keeps every state that a fit tells."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.states = {}
+
+    def maybe_save(self, x, epoch, *, state=None, **rest):
+        self.states[victims.key_of(state)] = np.ravel(x).tobytes()
+
+
+def expect(folder, operator="stored"):
+    """Run everything once, without faults; fit by that operator."""
+    folder.mkdir(parents=True, exist_ok=True)
+    populated = make().populate(folder / "populated.h5")
+    built, fitted = folder / "built.h5", folder / "fitted.h5"
+    shutil.copy(populated, built)
+    build_hypercube(built, **victims.TILES, n_workers=1, verbose=False)
+    shutil.copy(built, fitted)
+    tracker = Remembering(fitted)
+    PipelineRunner(fitted).solve_all(
+        **victims.FIT, operator=operator, verbose=False, tracker=tracker
+    )
+    with h5py.File(fitted) as file:
+        cube = file["HyperCube"]
+        return Expected(
+            populated=populated,
+            built=built,
+            inputs=inputs_of(file),
+            models=cube["models"][()],
+            checksums=cube["_crc32"][()],
+            tile=cube["models"].chunks[:3],
+            states=tracker.states,
+            x_global=file["X_global"][()].tobytes(),
+        )
