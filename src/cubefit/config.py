@@ -142,7 +142,7 @@ class TrackerConfig:
     """How a fit is followed."""
 
     metrics_interval_sec: float = 300.0
-    """Seconds between two rows of metrics."""
+    """Seconds between two rows of metrics; like the other two less at first: 2, 4, 8, ... s."""
     val_interval_sec: float = 3600.0
     """Seconds between two looks at the validation sample."""
     ckpt_interval_sec: float = 1800.0

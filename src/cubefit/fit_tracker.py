@@ -49,11 +49,15 @@ CLOSE_WAIT_S: Final = 10.0
 
 
 class Gate:
-    """Tells when something is due: soon after the start, then once an interval."""
+    """Tells when something is due: soon after the start, then after twice as long each time.
+
+    So a fit shows itself early, whatever its length; at last it is due once an interval.
+    """
 
     def __init__(self, interval_s: float) -> None:
         self._interval_s = interval_s
-        self._next = time.monotonic() + min(FIRST_S, interval_s)
+        self._wait_s = min(FIRST_S, interval_s)
+        self._next = time.monotonic() + self._wait_s
 
     def is_due(self) -> bool:
         """Whether its time has come."""
@@ -61,7 +65,8 @@ class Gate:
 
     def pass_on(self) -> None:
         """Note that it was done."""
-        self._next = time.monotonic() + self._interval_s
+        self._wait_s = min(2.0 * self._wait_s, self._interval_s)
+        self._next = time.monotonic() + self._wait_s
 
     def hasten(self) -> None:
         """Note that it came to nothing, and is to be tried again soon."""

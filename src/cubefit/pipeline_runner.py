@@ -398,7 +398,8 @@ class PipelineRunner:
             elapsed_s=None if fit.earlier is None else fit.earlier.elapsed_s,
         )
         tracker.tell(
-            fitting_since=time.time(),
+            fitting_since=time.time() - tracker.elapsed_s,
+            elapsed_before=tracker.elapsed_s,
             epochs_before=fit.start.epoch,
             epochs_wanted=fit.first_epoch + cfg.epochs,
         )

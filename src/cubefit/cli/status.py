@@ -59,7 +59,8 @@ def fit_rows(fit: FitState) -> dict[str, RenderableType]:
     """Return what is told of the fit."""
     epochs = f"epoch {fit.epoch}"
     if fit.epochs_wanted is not None:
-        epochs += f" of {fit.epochs_wanted}, {duration(fit.left_s)} left"
+        epochs += f" of {fit.epochs_wanted} {duration(fit.row_age_s)} ago"
+        epochs += f", {duration(fit.left_s)} left"
     elif fit.running:
         epochs += ", under way"
     elif fit.resumable:

@@ -56,6 +56,8 @@ class FitState:
     resumable: bool
     """Whether the same call would complete it."""
     elapsed_s: float
+    row_age_s: float
+    """Since the row of metrics that the figures here are of; NaN where no fit is under way."""
     left_s: float
     checkpoint_age_s: float
     n_rows: int
@@ -158,12 +160,14 @@ def fit_state(file: h5py.File, writer: Owner | str | None) -> FitState | None:
         return None
     last = last_values(file, n_rows)
     facts = facts_of(writer, "fit")
-    wanted, left_s = facts.get("epochs_wanted"), NAN
-    if wanted is not None and n_rows and facts["epochs_before"] < last["epoch"]:
-        per_epoch = (time.time() - facts["fitting_since"]) / (
-            last["epoch"] - facts["epochs_before"]
-        )
-        left_s = max(wanted - last["epoch"], 0.0) * per_epoch
+    wanted, elapsed_s, age_s, left_s = facts.get("epochs_wanted"), last["time_sec"], NAN, NAN
+    if wanted is not None:
+        elapsed_s = time.time() - facts["fitting_since"]
+        age_s = elapsed_s - last["time_sec"]
+        spent, done = (last["time_sec"] - facts["elapsed_before"], last["epoch"])
+        if done > facts["epochs_before"]:
+            per_epoch = spent / (done - facts["epochs_before"])
+            left_s = max((wanted - done) * per_epoch - age_s, 0.0)
     return FitState(
         method="" if latest is None else str(latest.run.get("method", "")),
         epoch=int(last["epoch"]) if n_rows else 0,
@@ -171,7 +175,8 @@ def fit_state(file: h5py.File, writer: Owner | str | None) -> FitState | None:
         running=writer is not None and (isinstance(writer, str) or writer.task == "fit"),
         finished=latest is not None and latest.finished,
         resumable=latest is not None and bool(latest.state) and not latest.finished,
-        elapsed_s=last["time_sec"],
+        elapsed_s=elapsed_s,
+        row_age_s=age_s,
         left_s=left_s,
         checkpoint_age_s=NAN if latest is None else time.time() - latest.written,
         n_rows=n_rows,
