@@ -169,3 +169,16 @@ def test_tracker_settings_at_their_limits_are_taken():
     )  # fmt: skip
     assert (settings.metrics_interval_sec, settings.val_interval_sec) == (0, 0.5)
     assert type(settings.Kval) is int
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (lambda: SolverCfg(seed=2**63), "seed must be an int of at most"),
+        (lambda: TrackerConfig(diag_seed=2**63), "diag_seed must be an int of at most"),
+        (lambda: TrackerConfig(ring_size=10**25), "ring_size must be an int of at most"),
+    ],
+)
+def test_what_a_file_cannot_hold_is_refused_at_birth(settings, told):
+    with pytest.raises(ConfigError, match=told):
+        settings()

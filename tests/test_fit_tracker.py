@@ -253,7 +253,7 @@ def test_numbers_of_every_kind_are_taken(populated, direct):
 @pytest.mark.parametrize("wrong", [np.ones(59), np.ones((5, 13)), 1.0])
 def test_an_x_of_another_size_is_refused_at_once(populated, wrong):
     with FitTracker(populated) as tracker:
-        with pytest.raises(InputError, match=r"x has \d+ weights, .* needs 5 \* 12"):
+        with pytest.raises(InputError, match=r"x has shape .* needs 5 \* 12 weights"):
             tracker.maybe_save(wrong, 1)
         with pytest.raises(InputError):
             tracker.finish(wrong, 1)
@@ -644,3 +644,43 @@ def test_a_file_that_became_useless_is_one_sentence(populated, caplog, capfd):
     assert "The tracker: nothing could be written: " in caplog.text
     assert "is no HDF5 file" in caplog.text
     assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("cfg", [{"Ns": 3}, "x", TrackerConfig])
+def test_settings_of_another_kind_are_refused_and_leave_no_lock(populated, cfg):
+    with pytest.raises(ConfigError, match="give a TrackerConfig"):
+        FitTracker(populated, cfg=cfg)
+    FitTracker(populated).close()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"x": np.ones((12, 5))},
+        {"x": ["a"] * 60},
+        {"x": np.ones(60) * 1j},
+        {"x": [[1], [2, 3]]},
+        {"epoch": "one"},
+        {"epoch": float("nan")},
+        {"epoch": 1.5},
+        {"state": "a"},
+        {"state": {"a": [1, 2]}},
+        {"chi2": None},
+        {"gap_rel": 1j},
+    ],
+    ids=str,
+)
+def test_what_is_no_moment_of_the_fit_is_refused(populated, wrong):
+    with FitTracker(populated) as tracker, pytest.raises(InputError):
+        tracker.maybe_save(**({"x": x_of(1), "epoch": 1} | wrong))
+    with FitTracker(populated) as tracker, pytest.raises(InputError, match="give a number"):
+        tracker.on_batch("a")
+
+
+def test_a_copy_in_a_forked_process_writes_nothing(populated):
+    with FitTracker(populated, cfg=AT_ONCE) as tracker:
+        tracker._owner += 1
+        tracker.maybe_save(x_of(1), epoch=1)
+        assert not tracker.finish(x_of(1), epoch=1)
+        assert tracker._writer is None
+        tracker._owner -= 1

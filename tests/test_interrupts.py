@@ -12,6 +12,7 @@ DEFAULTS = {
     signal.SIGINT: signal.default_int_handler,
     signal.SIGTERM: signal.SIG_DFL,
     signal.SIGUSR1: signal.SIG_DFL,
+    signal.SIGHUP: signal.SIG_DFL,
 }
 
 
@@ -195,3 +196,10 @@ def test_other_threads_change_nothing():
     thread.start()
     thread.join()
     assert seen == [False, DEFAULTS]
+
+
+def test_a_job_under_nohup_does_not_stop_with_its_terminal():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with stop_requests() as request:
+        signal.raise_signal(signal.SIGHUP)
+        assert not request

@@ -475,3 +475,19 @@ def test_a_solution_that_cannot_be_written_is_returned_all_the_same(built, caplo
     assert x.any()
     assert stats["committed"] is False
     assert "returned but not in the file: the disk is full" in caplog.text
+
+
+@pytest.mark.parametrize("hook", ["on_epoch_end", "on_batch"])
+def test_a_hook_that_is_no_function_is_refused(populated, hook):
+    with pytest.raises(ConfigError, match=f"{hook}=3: give a function"):
+        PipelineRunner(populated).solve_all(verbose=False, **{hook: 3})
+
+
+def test_a_file_that_is_replaced_meanwhile_costs_no_solution(populated, problem, caplog):
+    def replace(epoch, x):
+        if epoch == 2:
+            problem.populate(populated.with_name("other.h5")).replace(populated)
+
+    x, _ = PipelineRunner(populated).solve_all(epochs=4, verbose=False, on_epoch_end=replace)
+    assert np.isfinite(x).all()
+    assert "changed or replaced it meanwhile" in caplog.text

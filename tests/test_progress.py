@@ -1,3 +1,4 @@
+import errno
 import io
 import logging
 import sys
@@ -153,3 +154,14 @@ def test_without_any_stderr(monkeypatch, caplog, clock):
     with plain_script(), visible_log(verbose=True):
         LOGGER.info("nobody hears")
     assert caplog.messages == ["Silent: 50 %, 2 s, about 2 s left "]
+
+
+def test_a_log_that_cannot_be_written_ends_no_fit(monkeypatch):
+    def refuse(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    full = io.StringIO()
+    full.write = refuse
+    monkeypatch.setattr(sys, "stderr", full)
+    with plain_script(), visible_log(True):
+        LOGGER.info("on a full disk")

@@ -315,3 +315,13 @@ def test_it_ends_when_its_parent_is_killed(folder):
     assert done.returncode == -signal.SIGKILL
     wait_until((folder / "eof").exists)
     assert taken(folder) == ["a"]
+
+
+def test_a_search_path_that_holds_a_path_is_taken(tmp_path, monkeypatch):
+    (tmp_path / "other.py").write_text(
+        "from pathlib import Path\n"
+        f"def touch(descriptor): Path({str(tmp_path / 'there')!r}).touch()\n"
+    )
+    monkeypatch.setattr(sys, "path", [*sys.path, tmp_path])
+    WriterProcess("other:touch", None).close(PATIENT_S)
+    assert (tmp_path / "there").exists()

@@ -14,6 +14,9 @@ RowOrder = Literal["random", "sequential"]
 WarmStart = Literal["auto", "resume", "jacobi", "zeros", "x0"]
 OperatorKind = Literal["auto", "stored", "matrix-free"]
 
+LARGEST = 2**63 - 1
+"""What an integer in a file can hold."""
+
 
 def require_choice(name: str, value: object, choices: object) -> None:
     """Raise ConfigError unless ``value`` is one of the ``Literal`` type ``choices``."""
@@ -22,10 +25,12 @@ def require_choice(name: str, value: object, choices: object) -> None:
         raise ConfigError(f"{name}={value!r}: choose one of {', '.join(map(repr, allowed))}.")
 
 
-def require_whole(name: str, value: object, least: int) -> None:
-    """Raise ConfigError unless ``value`` is an int (no bool) of at least ``least``."""
+def require_whole(name: str, value: object, least: int, most: int = LARGEST) -> None:
+    """Raise ConfigError unless ``value`` is an int (no bool) from ``least`` to ``most``."""
     if type(value) is not int or value < least:
         raise ConfigError(f"{name}={value!r}: must be an int of at least {least}.")
+    if value > most:
+        raise ConfigError(f"{name} must be an int of at most {most}.")
 
 
 def require_positive(name: str, value: int | None) -> None:
@@ -165,6 +170,7 @@ class TrackerConfig:
             require_real(name, value)
             if not value >= 0:
                 raise ConfigError(f"{name}={value}: give seconds, 0 or more.")
-        for name in ("Ns", "Kval", "ring_size"):
+        for name in ("Ns", "Kval"):
             require_whole(name, getattr(self, name), 1)
+        require_whole("ring_size", self.ring_size, 1, 1_000_000)
         require_whole("diag_seed", self.diag_seed, 0)

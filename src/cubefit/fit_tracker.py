@@ -18,16 +18,17 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cubefit.config import Normalization, TrackerConfig
+from cubefit.config import Normalization, TrackerConfig, require_choice
 from cubefit.errors import ConfigError, CubeFitError, InputError
 from cubefit.fit_recorder import Moment, Recorder, Recording, attempt
+from cubefit.inputs import numeric
 from cubefit.inverse.ratio import checked_orbit_weights
 from cubefit.inverse.validation import choose_sample
 from cubefit.store.amend import amended, sole_writer
 from cubefit.store.digests import digest_of_fit
 from cubefit.store.files import writing_to
 from cubefit.store.fit_group import FitSizes, cut_columns, is_prepared, last_time, prepare_fit_group
-from cubefit.store.handle import reading
+from cubefit.store.handle import READ_DAMAGE, reading
 from cubefit.store.load import read_dims, read_objective
 from cubefit.store.results import own_normalization
 from cubefit.writer_process import WriterProcess
@@ -46,6 +47,16 @@ EWMA_SPAN: Final = 100
 """Batches that the moving average of the training RMSE looks back on."""
 CLOSE_WAIT_S: Final = 10.0
 """A writer that needs longer for its last message hangs; Slurm's grace is 30 s."""
+
+
+def real_number(name: str, value: object) -> float:
+    """Return one real number, of Python or NumPy, as Python's; or raise InputError."""
+    number = (
+        value.item() if isinstance(value, np.generic | np.ndarray) and value.size == 1 else value
+    )
+    if not isinstance(number, int | float):
+        raise InputError(f"{name}={value!r}: give a number.")
+    return number
 
 
 class Gate:
@@ -96,6 +107,8 @@ class FitTracker:
     def __init__(self, h5_path: str | Path, cfg: TrackerConfig | None = None) -> None:
         self.path = Path(h5_path)
         self.cfg = TrackerConfig() if cfg is None else cfg
+        if not isinstance(self.cfg, TrackerConfig):
+            raise ConfigError(f"cfg={cfg!r}: give a TrackerConfig.")
         with reading(self.path) as file:
             dims = read_dims(file)
         self._shape = dims["nComp"], dims["nPop"]
@@ -161,6 +174,8 @@ class FitTracker:
         """
         if self._recording is not None or self._finished:
             raise ConfigError("This tracker follows a fit already, or is closed: make a new one.")
+        if normalization is not None:
+            require_choice("normalization", normalization, Normalization)
         with reading(self.path) as file:
             used = read_objective(file).used
             sample = choose_sample(used, self.cfg.Ns, self.cfg.Kval, self.cfg.diag_seed)
@@ -205,7 +220,14 @@ class FitTracker:
         )
 
     def on_batch(self, rmse: float) -> None:
-        """Take the training RMSE of one spaxel into the moving average."""
+        """Take the training RMSE of one spaxel into the moving average.
+
+        Raises
+        ------
+        InputError
+            If it is no number; one that is not finite is left out.
+        """
+        rmse = real_number("rmse", rmse)
         if np.isfinite(rmse):
             before = rmse if np.isnan(self._ewma) else self._ewma
             self._ewma = before + 2.0 / (EWMA_SPAN + 1.0) * (rmse - before)
@@ -242,7 +264,7 @@ class FitTracker:
         Raises
         ------
         InputError
-            If ``x`` has another size than the file's.
+            If ``x`` has another shape than the file's, or something is no number.
         """
         self._last = self._told(x, epoch, state, chi2, gap_rel)
         due = {kind for kind, gate in self._gates.items() if gate.is_due()}
@@ -251,7 +273,8 @@ class FitTracker:
                 due.add("ckpt")
             if self._writer.has_lost():
                 self._gates["ckpt"].hasten()
-        if not due or self._finished or not self._has_begun():
+        if not due or self._finished or os.getpid() != self._owner or not self._has_begun():
+            # A copy of the tracker in a forked process would be a second writer.
             return
         moment = self._moment(self._last, validate="val" in due, keep="ckpt" in due)
         if self._writer is None:
@@ -285,20 +308,25 @@ class FitTracker:
         gap_rel: float,
     ) -> dict[str, Any]:
         """Return what the solver said, in plain numbers, which a checkpoint can hold."""
-        if np.size(x) != self._shape[0] * self._shape[1]:
+        weights, (C, P) = numeric("x", x), self._shape
+        if weights.shape not in ((C * P,), (C, P)):
             raise InputError(
-                f"x has {np.size(x)} weights, {self.path} needs {self._shape[0]} * "
-                f"{self._shape[1]}: give the whole x."
+                f"x has shape {weights.shape}, {self.path} needs {C} * {P} weights: give the whole "
+                "x, (C*P,) or (C, P)."
             )
-        numbers = {name: np.asarray(value).item() for name, value in (state or {}).items()}
+        if not isinstance(state, Mapping | None):
+            raise InputError(f"state={state!r}: give numbers by name.")
+        numbers = {name: real_number(f"state[{name!r}]", n) for name, n in (state or {}).items()}
+        if type(real_number("epoch", epoch)) is float and not float(epoch).is_integer():
+            raise InputError(f"epoch={epoch!r}: give the number of epochs finished.")
         # A copy: the solver may be half-way through its next step when the tracker is closed.
-        self._x[...] = np.ravel(x)
+        self._x[...] = weights.ravel()
         return {
             "x": self._x,
             "epoch": int(epoch),
             "state": numbers,
-            "chi2": float(chi2),
-            "gap_rel": float(gap_rel),
+            "chi2": float(real_number("chi2", chi2)),
+            "gap_rel": float(real_number("gap_rel", gap_rel)),
         }
 
     def _moment(self, last: Mapping[str, Any], *, validate: bool, keep: bool) -> Moment:
@@ -335,7 +363,7 @@ class FitTracker:
         bool
             Whether it is safe; otherwise the reason is logged.
         """
-        if self._finished or not self._has_begun():
+        if self._finished or os.getpid() != self._owner or not self._has_begun():
             return False
         assert self._recording is not None  # noqa: S101 - it has begun
         last = self._told(x, epoch, state, chi2, gap_rel)
@@ -351,7 +379,7 @@ class FitTracker:
         try:
             with Recorder(self._recording) as recorder:
                 kept, complaint = attempt(recorder, moment)
-        except (CubeFitError, OSError) as error:
+        except (CubeFitError, *READ_DAMAGE) as error:
             kept, complaint = False, f"the last checkpoint could not be written: {error}"
         if complaint:
             logger.error("The tracker: %s", complaint)

@@ -1,8 +1,9 @@
 """Stopping long work at a safe point: Ctrl-C, and the signals of batch systems.
 
 Slurm and its kin announce the end of a job by SIGTERM or, where asked to, by SIGUSR1 some minutes
-before. Work in a `stop_requests` block is not torn apart by them: it looks at the request between
-two steps, brings its state to safety, and then stops.
+before; SIGHUP comes when a terminal or its connection is gone. Work in a `stop_requests` block is
+not torn apart by them: it looks at the request between two steps, brings its state to safety, and
+then stops.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from cubefit.errors import StoppedError
 
 logger = logging.getLogger(__name__)
 
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
 class StopRequest:
@@ -77,10 +78,10 @@ class StopRequest:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Turn Ctrl-C, SIGTERM and SIGUSR1 into a request while inside.
+    """Turn Ctrl-C, SIGTERM, SIGUSR1 and SIGHUP into a request while inside.
 
-    A handler that the user installed stays, and so does a signal that is ignored; outside the main
-    thread nothing changes, because Python hands signals to that one alone.
+    A handler that the user installed stays, and so does a signal that is ignored (``nohup``);
+    outside the main thread nothing changes, because Python hands signals to that one alone.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():

@@ -297,6 +297,9 @@ class PipelineRunner:
         if normalization is not None:
             require_choice("normalization", normalization, Normalization)
         require_positive("blas_threads", blas_threads)
+        for name, hook in (("on_epoch_end", on_epoch_end), ("on_batch", on_batch)):
+            if hook is not None and not callable(hook):
+                raise ConfigError(f"{name}={hook!r}: give a function.")
         with (
             visible_log(verbose),
             threads.blas_threads(blas_threads),

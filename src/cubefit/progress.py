@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, Self
 
 from rich.console import Console
@@ -22,9 +22,10 @@ class StderrHandler(logging.Handler):
     """Writes to what ``sys.stderr`` is at that time, so that lines appear above a running bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line."""
-        if sys.stderr is not None:
-            sys.stderr.write(self.format(record) + "\n")
+        """Write one line; a log on a full disk, or a closed terminal, ends no fit."""
+        with suppress(OSError, ValueError):
+            if sys.stderr is not None:
+                sys.stderr.write(self.format(record) + "\n")
 
 
 @contextmanager

@@ -80,7 +80,7 @@ class WriterProcess:
         module, function = self._target.split(":")
         ours, theirs = Pipe()
         code = (
-            f"import sys; sys.path[:] = {sys.path!r}; "
+            f"import sys; sys.path[:] = {[str(place) for place in sys.path]!r}; "
             f"from {module} import {function} as f; f({theirs.fileno()})"
         )
         self._starts.append(time.monotonic())

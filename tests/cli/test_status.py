@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 
+import h5py
 import pytest
 from typer.testing import CliRunner
 
 from cubefit import cli
 from cubefit.cli import status as verb
 from cubefit.config import TrackerConfig
+from cubefit.errors import StoreError
 from cubefit.hypercube_builder import build_hypercube
 from cubefit.pipeline_runner import PipelineRunner
 from cubefit.store.file_status import read_file_status
@@ -152,3 +154,31 @@ def test_durations(seconds, text):
 )
 def test_sizes(n_bytes, text):
     assert verb.size(n_bytes) == text
+
+
+@pytest.mark.parametrize("change", ["no column", "rows", "dims"])
+def test_what_others_put_into_the_file_is_an_error_of_one_sentence(built, change):
+    PipelineRunner(built).solve_all(verbose=False)
+    with h5py.File(built, "r+") as file:
+        if change == "no column":
+            del file["/Fit/metrics/chi2"]
+        elif change == "rows":
+            file["/Fit/metrics/n"][()] = -5
+        else:
+            file.attrs["dims"] = "nonsense"
+    with pytest.raises(StoreError, match="dims" if change == "dims" else "no CubeFit wrote"):
+        read_file_status(built)
+
+
+def test_a_link_to_itself_and_a_file_as_a_folder_are_missing(populated, tmp_path):
+    loop = tmp_path / "loop.h5"
+    loop.symlink_to(loop)
+    for path in (loop, populated / "cube.h5"):
+        with pytest.raises(StoreError, match="does not exist"):
+            read_file_status(path)
+
+
+@pytest.mark.parametrize("interval", ["nan", "inf", "1e300"])
+def test_an_interval_that_no_clock_can_wait_is_wrong_usage(populated, interval):
+    call = ["status", str(populated), "--watch", "--interval", interval]
+    assert CliRunner().invoke(cli.app, call).exit_code == 2

@@ -20,19 +20,31 @@ LOOKS_PER_HANDLE = 20
 PAUSE_S = 0.01
 
 
-def reopened(path, expected, mode, counts):
-    """Open, look at everything, close."""
-    with h5py.File(path, "r", **mode) as file:
+def steady_look(path, expected, opened, counts):
+    """Return what a file holds, or None where checkpoints have overtaken the look.
+
+    Two checkpoints later the slot that is being read is used again: what is found there is no
+    checkpoint, or one that the link does not lead to yet.
+    """
+    with opened(path) as file:
         before = progress(file)
         try:
-            return judge.content(file, expected)
+            seen = judge.content(file, expected)
         except AssertionError:
-            # Two checkpoints later the slot that was being read is used again.
-            with h5py.File(path, "r", **mode) as later:
+            seen = None
+            with opened(path) as later:
                 if progress(later) == before:
                     raise
-            counts["overtaken by two checkpoints"] += 1
+    with opened(path) as later:
+        if progress(later) == before:
+            return seen
+    counts["overtaken by two checkpoints"] += seen is None
     return None
+
+
+def reopened(path, expected, mode, counts):
+    """Open, look at everything, close."""
+    return steady_look(path, expected, lambda p: h5py.File(p, "r", **mode), counts)
 
 
 def progress(file):
@@ -58,16 +70,7 @@ def held(path, expected, mode, counts):
 
 def through_cubefit(path, expected, mode, counts):
     """Open by CubeFit's own door, which completes amendments, look at everything, close."""
-    with open_h5(path, "reader") as file:
-        before = progress(file)
-        try:
-            return judge.content(file, expected)
-        except AssertionError:
-            with open_h5(path, "reader") as later:
-                if progress(later) == before:
-                    raise
-            counts["overtaken by two checkpoints"] += 1
-    return None
+    return steady_look(path, expected, lambda p: open_h5(p, "reader"), counts)
 
 
 KINDS = {

@@ -131,3 +131,9 @@ def test_ratio_rows_follow_the_settings():
     assert ratio_rows(weights, 2, SolverCfg()).anchor == 1
     with pytest.raises(ConfigError, match="ratio_use=True needs orbit_weights"):
         ratio_rows(None, 2, SolverCfg(ratio_use=True))
+
+
+@pytest.mark.parametrize("weights", ["many", ["a", "b"], [[1], [2, 3]]])
+def test_weights_that_are_no_numbers_are_refused(weights):
+    with pytest.raises(InputError, match="are no numbers"):
+        ratio_rows(weights, 2, SolverCfg())

@@ -325,3 +325,20 @@ def test_patches_are_the_difference_of_two_files(tmp_path):
             patched[p.place : p.place + len(p.new)] = p.new
         assert patched == new.tobytes()
         assert sum(len(p.new) for p in patches) <= n_changes * amend.GRAIN
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"PK\x03\x04"])
+def test_a_redo_file_that_is_none_is_named(built, content):
+    redo = built.with_name(built.name + ".redo")
+    redo.write_bytes(content)
+    with pytest.raises(StoreError, match=r"cube\.h5\.redo holds no change of cube\.h5"):
+        add(built)
+    redo.unlink()
+    add(built)
+
+
+def test_a_folder_in_the_place_of_a_helper_file_is_named(built):
+    folder = built.with_name(built.name + ".amend")
+    folder.mkdir()
+    with pytest.raises(StoreError, match="rename the folder"):
+        add(built)

@@ -225,3 +225,8 @@ def test_a_kill_at_any_system_call_leaves_complete_checkpoints(populated, tmp_pa
     # 12 columns, their number, 6 writes to the rings, 3 or 4 and 2 syncs for the checkpoint.
     assert int(kills) > 2 * 3 * 20
     assert states.strip() == "(1, 1) (2, 1) (3, 1) (3, 3) (4, 3)"
+
+
+def test_a_file_without_the_group_is_named(populated):
+    with pytest.raises(StoreError, match="does not hold the /Fit that was prepared"):
+        FitFile(populated)

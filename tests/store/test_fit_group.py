@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cubefit.errors import StaleError
+from cubefit.errors import StaleError, StoreError
 from cubefit.store import fit_group, schema
 from cubefit.store.fit_group import (
     CAPACITY,
@@ -240,3 +240,29 @@ def test_the_time_of_a_fit_that_wrote_nothing(tmp_path, file):
     assert last_time(file) == 0.0
     with h5py.File(tmp_path / "none.h5", "w") as empty:
         assert last_time(empty) == 0.0
+
+
+@pytest.mark.parametrize("name", ["/Fit", "/Fit/metrics", "/Fit/checkpoints", "/Fit/sample"])
+@pytest.mark.parametrize("value", [np.arange(3), h5py.SoftLink("/gone")])
+def test_what_stands_in_the_way_is_named_and_kept(file, name, value):
+    del file[name]
+    file[name] = value
+    with pytest.raises(StoreError, match=f"{name} in the file is no group of a fit"):
+        prepare_fit_group(file, sizes(), fresh=True)
+    assert file.get(name, getlink=True) is not None
+
+
+def test_a_link_to_no_checkpoint_is_made_anew(file):
+    del file["/Fit/checkpoints/latest"]
+    file["/Fit/checkpoints/latest"] = h5py.SoftLink("nowhere")
+    prepare_fit_group(file, sizes(), fresh=False)
+    assert file["/Fit/x_latest"].shape == (6,)
+
+
+def test_groups_in_the_place_of_datasets_are_replaced(file):
+    for name in ("/Fit/x_ring", "/Fit/metrics/chi2", "/Fit/checkpoints/0/x"):
+        del file[name]
+        file.create_group(name)
+    assert not is_prepared(file, sizes())
+    prepare_fit_group(file, sizes(), fresh=False)
+    assert is_prepared(file, sizes())

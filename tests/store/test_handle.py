@@ -249,3 +249,12 @@ def test_a_look_that_falls_into_a_change_is_taken_again(populated):
     failures.append(KeyError("damaged for good"))
     with pytest.raises(KeyError, match="for good"):
         steadily(populated, read)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.h5")
+    with (
+        pytest.raises(StoreError, match="is no HDF5 file"),
+        open_h5(tmp_path / "pipe.h5", "reader"),
+    ):
+        pass

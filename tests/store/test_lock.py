@@ -322,3 +322,11 @@ def test_no_descriptor_is_left_of_a_refusal(hdf5):
         with pytest.raises(LockedError):
             open_to_write(hdf5)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_lock_that_may_not_be_read_is_no_obstacle_to_looking(path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert "Permission denied" in who_writes(path)

@@ -22,7 +22,7 @@ EXIT_INTERRUPTED = 130
 app = typer.Typer(
     help="One global, non-negative fit of stellar populations to orbits over an IFU cube.",
     epilog="Exit codes: 0 done, 1 error, 2 wrong usage, 3 check found something, 75 stopped by "
-    "SIGTERM or SIGUSR1 (run the same again), 130 stopped by Ctrl-C.",
+    "SIGTERM, SIGUSR1 or SIGHUP (run the same again), 130 stopped by Ctrl-C.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

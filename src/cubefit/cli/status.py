@@ -111,7 +111,9 @@ def status_table(status: FileStatus) -> Table:
 def status(
     file: Annotated[Path, typer.Argument(help="CubeFit file.")],
     watch: Annotated[bool, typer.Option("--watch", help="Go on looking, until Ctrl-C.")] = False,
-    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 2.0,
+    interval: Annotated[
+        float, typer.Option(min=0.1, max=86_400.0, help="Seconds between two looks.")
+    ] = 2.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object a look.")] = False,
 ) -> None:
     """Show how far a file's HyperCube and fit are, and who writes to it; while it is written too.

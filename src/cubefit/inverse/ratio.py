@@ -20,7 +20,12 @@ def checked_orbit_weights(orbit_weights: ArrayLike, n_components: int) -> Float:
     InputError
         If they have the wrong length or hold negative, NaN or only zero values.
     """
-    weights = np.asarray(orbit_weights, np.float64)
+    try:
+        weights = np.asarray(orbit_weights, np.float64)
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"orbit_weights are no numbers ({error}): give one per component."
+        ) from error
     if weights.shape != (n_components,):
         raise InputError(
             f"orbit_weights has shape {weights.shape}: give one weight per component, "
@@ -107,4 +112,4 @@ def ratio_rows(
         raise ConfigError("ratio_use=True needs orbit_weights: pass them.")
     if orbit_weights is None or config.ratio_use is False:
         return None
-    return RatioRows.of(np.asarray(orbit_weights, np.float64), n_components, config)
+    return RatioRows.of(checked_orbit_weights(orbit_weights, n_components), n_components, config)

@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from zipfile import BadZipFile
 
 import h5py
 import numpy as np
@@ -170,8 +171,24 @@ def note_redo(path: Path, fd: int, patches: list[Patch], grown: Extent) -> None:
 
 
 def read_redo(path: Path) -> tuple[Extent, bytes, list[Patch]]:
-    """Return what was added at the end of the file, its digest, and the patches."""
-    with np.load(redo_path(path), allow_pickle=False) as redo:
+    """Return what was added at the end of the file, its digest, and the patches.
+
+    Raises
+    ------
+    StoreError
+        If the redo file is none.
+    """
+    try:
+        return _parsed_redo(redo_path(path))
+    except (EOFError, ValueError, LookupError, TypeError, BadZipFile) as error:
+        raise StoreError(
+            f"{redo_path(path)} holds no change of {path.name} ({error or type(error).__name__}): "
+            "move it away, then run `cubefit check`."
+        ) from error
+
+
+def _parsed_redo(redo_file: Path) -> tuple[Extent, bytes, list[Patch]]:
+    with redo_file.open("rb") as stream, np.load(stream, allow_pickle=False) as redo:
         old, new = redo["old"].tobytes(), redo["new"].tobytes()
         stops = np.cumsum(redo["lengths"])
         parts = [slice(int(b - n), int(b)) for b, n in zip(stops, redo["lengths"], strict=True)]

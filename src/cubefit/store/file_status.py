@@ -11,10 +11,11 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
+from cubefit.errors import CubeFitError, StoreError
 from cubefit.store import schema
 from cubefit.store.checkpoints import read_checkpoint
 from cubefit.store.files import beside
-from cubefit.store.handle import reading, steadily
+from cubefit.store.handle import READ_DAMAGE, reading, require_hdf5, steadily
 from cubefit.store.load import read_dims
 from cubefit.store.lock import Owner, who_writes
 from cubefit.store.tiles import read_status
@@ -207,9 +208,18 @@ def read_file_status(path: Path) -> FileStatus:
     Raises
     ------
     StoreError
-        If it is missing, foreign, cut short, or made by a newer version.
+        If it is missing, foreign, damaged, cut short, or made by a newer version.
     """
-    return steadily(path, status_of)
+    require_hdf5(path)
+    try:
+        return steadily(path, status_of)
+    except CubeFitError:
+        raise
+    except READ_DAMAGE as error:
+        raise StoreError(
+            f"{path} holds what no CubeFit wrote ({error}): `cubefit check` tells more; restore a "
+            "copy."
+        ) from error
 
 
 def status_of(path: Path) -> FileStatus:

@@ -21,6 +21,7 @@ MENDS: Final = {
     errno.EFBIG: "raise `ulimit -f`, or use a disk that takes larger files",
     errno.EACCES: "get write permission for the file and its folder",
     errno.EPERM: "get write permission for the file and its folder",
+    errno.EISDIR: "rename the folder that stands in the place of a file beside it",
     errno.EROFS: "copy the file to a disk that takes writes",
 }
 """What to do when the system refuses a write."""

@@ -17,13 +17,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from cubefit.errors import StoreError
+from cubefit.errors import CubeFitError, StoreError
 from cubefit.store import schema
 from cubefit.store.amend import amended
 from cubefit.store.checkpoints import Checkpoint, encoded
 from cubefit.store.files import require_whole, write_all
 from cubefit.store.fit_group import CAPACITY, COLUMNS, EMPTY_EPOCH, empty_value, thin_columns
-from cubefit.store.handle import reading
+from cubefit.store.handle import READ_DAMAGE, reading
 from cubefit.store.lock import open_to_write
 from cubefit.store.soft_links import soft_link_place
 from cubefit.store.tiles import sync_values
@@ -48,8 +48,13 @@ class FitFile:
         self._fd = open_to_write(path)
         try:
             self._find_places()
-        except BaseException:
+        except BaseException as error:
             os.close(self._fd)
+            if isinstance(error, READ_DAMAGE) and not isinstance(error, CubeFitError):
+                raise StoreError(
+                    f"{path} does not hold the /Fit that was prepared in it ({error}): another "
+                    "program changed or replaced it meanwhile. Restore a copy, then call again."
+                ) from error
             raise
 
     def _find_places(self) -> None:

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from cubefit.errors import StaleError
+from cubefit.errors import StaleError, StoreError
 from cubefit.store import schema
 from cubefit.store.checkpoints import mark_finished
 
@@ -21,6 +21,7 @@ CAPACITY: Final = 8192
 """Rows of metrics: four weeks at the default interval. A longer history keeps every other row."""
 COLUMNS: Final = tuple(schema.METRICS.values())
 EMPTY_EPOCH: Final = -1
+GROUPS: Final = ("/Fit", *(f"/Fit/{name}" for name in ("checkpoints", "metrics", "sample")))
 RING_ROWS: Final = (schema.X_RING_ROW, schema.X_VIS_RING_ROW)
 
 
@@ -76,7 +77,11 @@ def early(file: h5py.File, entry: schema.Entry, shape: tuple[int, ...]) -> h5py.
 def ensure(file: h5py.File, entry: schema.Entry, shape: tuple[int, ...]) -> bool:
     """Make sure that a dataset of that shape is there; True if it was made anew."""
     found = file.get(entry.path)
-    if found is not None and found.shape == shape and found.dtype == np.dtype(entry.dtype):
+    if (
+        isinstance(found, h5py.Dataset)
+        and found.shape == shape
+        and found.dtype == np.dtype(entry.dtype)
+    ):
         return False
     if found is not None:
         del file[entry.path]
@@ -86,10 +91,21 @@ def ensure(file: h5py.File, entry: schema.Entry, shape: tuple[int, ...]) -> bool
 
 def ensure_link(file: h5py.File, path: str, target: str) -> None:
     """Make sure that a soft link is there; one that is there keeps its target."""
-    if not isinstance(file.get(path, getlink=True), h5py.SoftLink):
-        if path in file:
+    if not isinstance(file.get(path), h5py.Group | h5py.Dataset) or not isinstance(
+        file.get(path, getlink=True), h5py.SoftLink
+    ):
+        if file.get(path, getlink=True) is not None:
             del file[path]
         file[path] = h5py.SoftLink(target)
+
+
+def require_groups(file: h5py.File) -> None:
+    """Raise StoreError if something else stands where a group of a fit belongs."""
+    for name in GROUPS:
+        if file.get(name, getlink=True) is None:
+            continue
+        if not isinstance(file.get(name), h5py.Group):
+            raise StoreError(f"{name} in the file is no group of a fit: move or delete it.")
 
 
 def ensure_checkpoints(file: h5py.File, n_weights: int, *, fresh: bool) -> None:
@@ -102,7 +118,7 @@ def ensure_checkpoints(file: h5py.File, n_weights: int, *, fresh: bool) -> None:
     """
     for x, record in zip(schema.CHECKPOINT_X, schema.CHECKPOINT_RECORD, strict=True):
         found = file.get(x.path)
-        if found is not None and found.shape != (n_weights,) and not fresh:
+        if isinstance(found, h5py.Dataset) and found.shape != (n_weights,) and not fresh:
             raise StaleError(
                 f"The checkpoints in /Fit have {found.size} weights, this fit has {n_weights}: "
                 "start afresh with warm_start='jacobi', or pass x0."
@@ -123,7 +139,7 @@ def ensure_columns(file: h5py.File, *, fresh: bool) -> None:
     n_rows = 0 if fresh else int(file[schema.N_METRICS.path][()])
     for entry in COLUMNS:
         column = file.get(entry.path)
-        if column is None or column.chunks != (CAPACITY,):
+        if getattr(column, "chunks", None) != (CAPACITY,):
             if column is not None:
                 del file[entry.path]
             # One chunk for all rows: the length can change and the place of the values stays.
@@ -173,6 +189,7 @@ def prepare_fit_group(
     elapsed_s : float
         Time of the fit where it goes on; later rows, of sweeps that are made again, are dropped.
     """
+    require_groups(file)
     ensure_checkpoints(file, sizes.n_weights, fresh=fresh)
     if not fresh and schema.N_METRICS.path in file:
         file[schema.N_METRICS.path][()] = rows_until(file, elapsed_s)
@@ -198,7 +215,7 @@ def is_prepared(file: h5py.File, sizes: FitSizes, elapsed_s: float = np.inf) -> 
 
     def has(entry: schema.Entry, shape: tuple[int, ...]) -> bool:
         found = file.get(entry.path)
-        return found is not None and found.shape == shape
+        return isinstance(found, h5py.Dataset) and found.shape == shape
 
     x, ring = (sizes.n_weights,), (sizes.ring_size, sizes.n_weights)
     shapes = {schema.X_LATEST: x, schema.X_BEST: x, schema.X_RING: ring, schema.X_VIS_RING: ring}

@@ -32,7 +32,8 @@ def require_hdf5(path: Path) -> None:
         raise StoreError(f"{path} does not exist: populate it first, or check the name.")
     if not os.access(path, os.R_OK):
         raise StoreError(f"{path} cannot be read: get read permission.")
-    if path.is_dir() or not h5py.is_hdf5(path):
+    # Opening a pipe would wait for its writer.
+    if not path.is_file() or not h5py.is_hdf5(path):
         what = "empty" if path.is_file() and not path.stat().st_size else "no HDF5 file"
         raise StoreError(
             f"{path} is {what}: give a file made by H5Manager, or a new path to populate."

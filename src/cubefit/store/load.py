@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import h5py
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from cubefit.config import Normalization
-from cubefit.errors import MissingDataError
+from cubefit.errors import MissingDataError, StoreError
 from cubefit.inputs import Grids
 from cubefit.inverse.objective import Objective
 from cubefit.spectra.grids import Coverage, coverage
 from cubefit.spectra.losvd import lit_velocity_range, normalized_losvd
 from cubefit.spectra.shifted_templates import shifted_templates
 from cubefit.store import schema
+
+DIMS: Final = ("nSpat", "nLSpec", "nTSpec", "nVel", "nComp", "nPop")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +95,14 @@ def read_objective(file: h5py.File) -> Objective:
 
 def read_dims(file: h5py.File) -> dict[str, int]:
     """Return the ``dims`` attribute."""
-    dims: dict[str, int] = json.loads(file.attrs[schema.ATTR_DIMS])
+    text = file.attrs.get(schema.ATTR_DIMS)
+    try:
+        dims: dict[str, int] = {name: int(json.loads(text)[name]) for name in DIMS}
+    except (ValueError, TypeError, LookupError) as error:
+        raise StoreError(
+            f"The attribute {schema.ATTR_DIMS} is {text!r}, not the sizes of the arrays: restore a "
+            "copy of the file."
+        ) from error
     return dims
 
 

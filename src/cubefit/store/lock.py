@@ -95,6 +95,8 @@ def who_writes(path: Path) -> Owner | str | None:
         fd = os.open(lock_path(path), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
+    except (PermissionError, IsADirectoryError) as error:
+        return f"nobody knows who ({lock_path(path)}: {error.strerror})"
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
