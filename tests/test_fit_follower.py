@@ -233,7 +233,7 @@ def test_after_the_last_spaxel_a_signal_ends_it_at_once_and_loses_nothing(
 def test_before_the_first_spaxel_a_signal_ends_it_at_once(populated, whole, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(
-            "cubefit.pipeline_runner.jacobi_seed",
+            "cubefit.fit_start.jacobi_seed",
             lambda *_, **__: signal.raise_signal(signal.SIGUSR1),
         )
         with pytest.raises(StoppedError, match="had not begun; the same call begins them"):

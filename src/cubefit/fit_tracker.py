@@ -21,7 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 from cubefit.config import Normalization, TrackerConfig, require_choice
 from cubefit.errors import ConfigError, CubeFitError, InputError
 from cubefit.fit_recorder import Moment, Recorder, Recording, attempt
-from cubefit.inputs import numeric
+from cubefit.gate import Gate
+from cubefit.inputs import numeric, real_number
 from cubefit.inverse.ratio import checked_orbit_weights
 from cubefit.inverse.validation import choose_sample
 from cubefit.store.amend import amended, sole_writer
@@ -39,49 +40,10 @@ logger = logging.getLogger(__name__)
 
 Float = NDArray[np.float64]
 
-FIRST_S: Final = 2.0
-"""Everything is due for the first time this soon: a fit shows itself, and a bad disk too."""
-RETRY_S: Final = 30.0
-"""What was lost, a full disk or a dead process being the cause, is due again this soon."""
 EWMA_SPAN: Final = 100
 """Batches that the moving average of the training RMSE looks back on."""
 CLOSE_WAIT_S: Final = 10.0
 """A writer that needs longer for its last message hangs; Slurm's grace is 30 s."""
-
-
-def real_number(name: str, value: object) -> float:
-    """Return one real number, of Python or NumPy, as Python's; or raise InputError."""
-    number = (
-        value.item() if isinstance(value, np.generic | np.ndarray) and value.size == 1 else value
-    )
-    if not isinstance(number, int | float):
-        raise InputError(f"{name}={value!r}: give a number.")
-    return number
-
-
-class Gate:
-    """Tells when something is due: soon after the start, then after twice as long each time.
-
-    So a fit shows itself early, whatever its length; at last it is due once an interval.
-    """
-
-    def __init__(self, interval_s: float) -> None:
-        self._interval_s = interval_s
-        self._wait_s = min(FIRST_S, interval_s)
-        self._next = time.monotonic() + self._wait_s
-
-    def is_due(self) -> bool:
-        """Whether its time has come."""
-        return time.monotonic() >= self._next
-
-    def pass_on(self) -> None:
-        """Note that it was done."""
-        self._wait_s = min(2.0 * self._wait_s, self._interval_s)
-        self._next = time.monotonic() + self._wait_s
-
-    def hasten(self) -> None:
-        """Note that it came to nothing, and is to be tried again soon."""
-        self._next = min(self._next, time.monotonic() + RETRY_S)
 
 
 class FitTracker:

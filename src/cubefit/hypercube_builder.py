@@ -230,8 +230,8 @@ def build_hypercube(
 ) -> BuildReport:
     """Build ``/HyperCube/models``, or go on where an earlier call stopped.
 
-    Killing it at any time costs the tiles under way and nothing else. Ctrl-C, SIGTERM and SIGUSR1
-    end it after the tile under way.
+    Killing it at any time costs the tiles under way and nothing else. Ctrl-C, SIGTERM, SIGUSR1 and
+    SIGHUP end it after the tile under way.
 
     Parameters
     ----------

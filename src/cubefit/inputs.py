@@ -103,6 +103,16 @@ def numeric(name: str, values: ArrayLike) -> NDArray[np.floating]:
     return array
 
 
+def real_number(name: str, value: object) -> float:
+    """Return one real number, of Python or NumPy, as Python's; or raise InputError."""
+    number = (
+        value.item() if isinstance(value, np.generic | np.ndarray) and value.size == 1 else value
+    )
+    if not isinstance(number, int | float):
+        raise InputError(f"{name}={value!r}: give a number.")
+    return number
+
+
 def require_room(name: str, largest: float) -> None:
     """Raise InputError unless a largest magnitude lies well inside the range of float32."""
     if not FLOAT32_ROOM[0] <= largest <= FLOAT32_ROOM[1]:

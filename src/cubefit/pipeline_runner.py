@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +24,8 @@ from cubefit.config import (
     require_positive,
 )
 from cubefit.errors import ConfigError, MissingDataError
-from cubefit.fit_follower import Follower, state_of
+from cubefit.fit_follower import Follower
+from cubefit.fit_start import identity_of, require_use, starting_point
 from cubefit.fit_tracker import FitTracker, TrackerConfig
 from cubefit.hypercube_reader import HyperCubeReader
 from cubefit.inputs import checked_solution
@@ -34,11 +35,10 @@ from cubefit.inverse.matrix_free import MatrixFreeOperator
 from cubefit.inverse.objective import Objective
 from cubefit.inverse.operators import Operator, StoredOperator
 from cubefit.inverse.ratio import ratio_rows
-from cubefit.inverse.seeds import jacobi_seed
 from cubefit.kaczmarz_solver import BatchHook, EpochHook, solve_global_kaczmarz
 from cubefit.progress import visible_log
 from cubefit.store.amend import amended
-from cubefit.store.digests import digest_array, digest_inputs
+from cubefit.store.digests import digest_inputs
 from cubefit.store.files import writing_to
 from cubefit.store.fit_group import finish_fit_group
 from cubefit.store.handle import READ_DAMAGE, amending, reading, require_writable
@@ -54,50 +54,6 @@ COMMITTED_STATS = (
     "method", "epochs_total", "seed", "chi2", "n_voxels", "warm_start", "operator", "normalization",
 )  # fmt: skip
 """What stands beside ``/X_global`` in the file."""
-
-
-def require_use(warm_start: WarmStart, x0: Float | None) -> None:
-    """Raise ConfigError if ``x0`` is missing, or given and would go unused."""
-    if warm_start == "x0" and x0 is None:
-        raise ConfigError("warm_start='x0' needs x0: pass it.")
-    if warm_start in ("jacobi", "zeros") and x0 is not None:
-        raise ConfigError(
-            f"warm_start={warm_start!r} does not use x0: drop one of them, or pass warm_start='x0'."
-        )
-
-
-def starting_point(
-    earlier: Earlier | None,
-    x0: Float | None,
-    warm_start: WarmStart,
-    operator: Operator,
-    objective: Objective,
-    cfg: SolverCfg,
-) -> tuple[KaczmarzState, int, str]:
-    """Return where to start, the epochs behind the fit, and where that came from."""
-    if earlier is not None and earlier.state:
-        first_epoch = int(earlier.state["first_epoch"])
-        return state_of(earlier.x, earlier.state), first_epoch, earlier.path
-    if earlier is not None:
-        behind = earlier.epochs if earlier.seed == cfg.seed else 0
-        return KaczmarzState(x=earlier.x, epoch=behind), behind, earlier.path
-    if x0 is not None:
-        return KaczmarzState(x=x0), 0, "x0"
-    if warm_start == "zeros":
-        return KaczmarzState(x=np.zeros(operator.shape[1:3])), 0, "zeros"
-    seed = jacobi_seed(operator, objective, n_pixels=cfg.pixels_per_aperture, seed=cfg.seed)
-    return KaczmarzState(x=seed), 0, "jacobi"
-
-
-def identity_of(cfg: SolverCfg, orbit_weights: ArrayLike | None, digest: str) -> dict[str, Any]:
-    """Return what identifies a fit in its checkpoints: the same identity gives the same bits."""
-    settings = {name: value for name, value in asdict(cfg).items() if name != "epochs"}
-    weights = None
-    if orbit_weights is not None and cfg.ratio_use is not False:
-        weights = digest_array(np.asarray(orbit_weights, np.float64))
-    priors = {name: value for name, value in settings.items() if name.startswith("ratio_")}
-    priors |= {"orbit_weights": weights}
-    return {"method": "kaczmarz", "settings": settings, "priors": priors, "digest": digest}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,8 +179,8 @@ class PipelineRunner:
         """Fit all spaxels at once and commit the result as ``/X_global``.
 
         While it runs, its metrics and checkpoints go to ``/Fit``. A fit that was stopped, by
-        Ctrl-C, SIGTERM, SIGUSR1 or a kill, is completed by the same call, with the same bits as if
-        it had not been stopped: ``epochs`` then counts from its beginning.
+        Ctrl-C, SIGTERM, SIGUSR1, SIGHUP or a kill, is completed by the same call, with the same
+        bits as if it had not been stopped: ``epochs`` then counts from its beginning.
 
         Parameters
         ----------

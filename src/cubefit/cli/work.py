@@ -76,7 +76,7 @@ def fit(
 ) -> None:
     """Fit all spaxels at once by Kaczmarz sweeps, or complete a fit that was stopped.
 
-    A fit stopped by SIGTERM or SIGUSR1 leaves a checkpoint and exits with code 75.
+    A fit stopped by SIGTERM, SIGUSR1 or SIGHUP leaves a checkpoint and exits with code 75.
 
     Example: cubefit fit cube.h5 --epochs 20
     """

@@ -21,7 +21,9 @@ CAPACITY: Final = 8192
 """Rows of metrics: four weeks at the default interval. A longer history keeps every other row."""
 COLUMNS: Final = tuple(schema.METRICS.values())
 EMPTY_EPOCH: Final = -1
-GROUPS: Final = ("/Fit", *(f"/Fit/{name}" for name in ("checkpoints", "metrics", "sample")))
+GROUPS: Final = (
+    schema.FIT_GROUP, schema.CHECKPOINTS_GROUP, schema.METRICS_GROUP, schema.SAMPLE_GROUP,
+)  # fmt: skip
 RING_ROWS: Final = (schema.X_RING_ROW, schema.X_VIS_RING_ROW)
 
 

@@ -81,6 +81,7 @@ X_VIS_RING_ROW: Final = _entry(
 SAMPLE_SPAXELS: Final = _entry("/Fit/sample/spaxels", "Ns", "int32", "spaxel number", "tracker")
 SAMPLE_PIXELS: Final = _entry("/Fit/sample/val_pixels", "Kval", "int32", "pixel number", "tracker")
 
+SAMPLE_GROUP: Final = "/Fit/sample"
 METRICS_GROUP: Final = "/Fit/metrics"
 METRICS: Final = {
     name: _entry(f"{METRICS_GROUP}/{name}", "row", dtype, unit, "tracker")
