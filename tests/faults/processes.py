@@ -1,5 +1,6 @@
 """Starts victims and kills them."""
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -30,6 +31,8 @@ class Outcome:
 def be_victim(work, path, fault, settings, connection):
     """Work until killed, telling the parent."""
     os.setpgid(0, 0)
+    # Writers that die are what this is about: their warnings would drown the table.
+    logging.getLogger("cubefit").setLevel(logging.ERROR)
 
     def tell(*message):
         with suppress(OSError):
