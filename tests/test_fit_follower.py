@@ -105,7 +105,7 @@ def test_a_checkpoint_holds_all_that_the_sweeps_go_on_from(
 ):
     x = np.ones((2, 3))
     state = KaczmarzState(x=x, epoch=epoch, position=position, squares=squares, n_lit=n_lit)
-    numbers = json.loads(json.dumps(numbers_of(state, first_epoch)))
+    numbers = json.loads(json.dumps(numbers_of(state, first_epoch, 7)))
     assert state_of(x, numbers) == state
     assert numbers["first_epoch"] == first_epoch
 
@@ -285,7 +285,9 @@ def test_a_fit_of_other_settings_is_not_completed(populated, other, caplog):
     stats = fit(populated, on_batch=swept, **other)[1]
     assert swept.calls == 3 * S
     assert stats["warm_start"] == "/Fit/x_best"
-    assert "an unfinished fit of other settings, which is not completed" in caplog.text
+    (name,) = other
+    assert "fit in the file is not completed, because it has other settings" in caplog.text
+    assert f"({name}: " in caplog.text
     assert f"starting from {stats['warm_start']}" in caplog.text
 
 

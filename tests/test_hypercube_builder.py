@@ -359,7 +359,7 @@ def test_size_and_time_are_told_first(populated, caplog):
     told = caplog.messages[0]
     assert "(7, 5, 12, 40)" in told
     assert "27 of 27 tiles of (3, 2, 4, 40)" in told
-    assert "GB, about 0 s" in told
+    assert "GB, at least 0 s" in told
     assert "the next call goes on" in told
 
 

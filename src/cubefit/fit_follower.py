@@ -13,10 +13,11 @@ from cubefit.inverse.objective import Float
 from cubefit.kaczmarz_solver import BatchHook, EpochHook
 
 
-def numbers_of(state: KaczmarzState, first_epoch: int) -> dict[str, float]:
+def numbers_of(state: KaczmarzState, first_epoch: int, last_epoch: int) -> dict[str, float]:
     """Return what a checkpoint keeps of a state besides ``x``."""
     return {
         "first_epoch": first_epoch,
+        "last_epoch": last_epoch,
         "epoch": state.epoch,
         "position": state.position,
         "squares": state.squares,
@@ -100,7 +101,7 @@ class Follower:
         finished = self.epochs_finished(state)
         if self._tracker is not None:
             self._tracker.on_batch(state.rmse)
-            numbers = numbers_of(state, self._first_epoch)
+            numbers = numbers_of(state, self._first_epoch, self._last_epoch)
             self._tracker.maybe_save(
                 state.x, finished, state=numbers, keep=finished == self._last_epoch
             )
@@ -139,7 +140,7 @@ class Follower:
         return self._tracker is not None and self._tracker.finish(
             state.x,
             self.epochs_finished(state),
-            state=numbers_of(state, self._first_epoch),
+            state=numbers_of(state, self._first_epoch, self._last_epoch),
             chi2=chi2,
         )
 

@@ -33,9 +33,8 @@ from cubefit.threads import blas_threads
 
 Float = NDArray[np.float64]
 
-COMPARABLE: Final = ("digest", "normalization", "sample", "priors")
-"""What two fits must share for the lower validation RMSE to be the better fit: with orbit weights
-it is higher than without, and is meant to be."""
+COMPARABLE: Final = ("digest", "normalization", "sample")
+"""What two fits must share for the lower validation RMSE to be the better fit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +201,9 @@ def best_val_rmse(path: Path, run: Mapping[str, Any], since: float) -> float:
     if best is None or best.written < since or np.isnan(best.val_rmse):
         return float("inf")
     same = all(best.run.get(key) == run.get(key) for key in COMPARABLE)
+    # With orbit weights the misfit is higher than without, and is meant to be. A solver of the
+    # user's own says nothing of its priors.
+    same &= "priors" not in best.run or "priors" not in run or best.run["priors"] == run["priors"]
     return best.val_rmse if same else float("inf")
 
 

@@ -154,8 +154,9 @@ def announce(path: Path, grid: TileGrid, done: NDArray[np.bool_]) -> None:
     """Say what is going to be built, how large it is, and how long it may take."""
     total = sum(tile_bytes(grid, index) for index in missing_tiles(done))
     logger.info(
-        "HyperCube of %s (S, C, P, L) = %s: %d of %d tiles of %s to build, %.2f GB, about %.0f s "
-        "on a disk that takes %.1f GB/s; %.0f GB free. Stop at any time: the next call goes on.",
+        "HyperCube of %s (S, C, P, L) = %s: %d of %d tiles of %s to build, %.2f GB, at least "
+        "%.0f s (on a disk that takes %.1f GB/s); %.0f GB free. Stop at any time: the next call "
+        "goes on.",
         path, grid.shape, int((~done).sum()), done.size, grid.tile, total / 1e9,
         total / TYPICAL_BYTES_PER_S, TYPICAL_BYTES_PER_S / 1e9,
         shutil.disk_usage(path.resolve().parent).free / 1e9,

@@ -73,6 +73,11 @@ class _Fit:
     """Where ``start`` came from."""
     earlier: Earlier | None
 
+    def told(self) -> str:
+        """Return where the fit starts, for the log."""
+        note = "" if self.earlier is None else self.earlier.note
+        return f"{self.origin} ({note})" if note else self.origin
+
 
 class PipelineRunner:
     """Fits one non-negative ``x[c,p]`` to all spaxels of a populated file.
@@ -267,7 +272,12 @@ class PipelineRunner:
                 f"the sweeps of {self.path} had not begun; the same call begins them."
             )
             fit = self._set_up(cfg, orbit_weights, x0, warm_start, operator, normalization, stack)
-            logger.info("Fitting %s (%s), starting from %s.", self.path, fit.operator, fit.origin)
+            logger.info("Fitting %s (%s), starting from %s.", self.path, fit.operator, fit.told())
+            if fit.start.epoch >= fit.first_epoch + cfg.epochs:
+                logger.warning(
+                    "The unfinished fit has %d of the %d epochs that were asked for behind it: it "
+                    "is committed as it is.", fit.start.epoch - fit.first_epoch, cfg.epochs,
+                )  # fmt: skip
             if follow_up is not None:
                 self._announce(fit, cfg, orbit_weights, follow_up)
             follower = Follower(

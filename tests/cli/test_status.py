@@ -36,7 +36,7 @@ def test_a_populated_file(populated):
     facts = as_json(populated)
     assert facts["dims"]["nSpat"] == 7
     assert (facts["build"], facts["fit"], facts["solution"], facts["writer"]) == (None,) * 4
-    assert "nobody writes now" in told(populated)
+    assert "no CubeFit process writes now" in told(populated)
 
 
 def test_a_build_under_way_has_a_rate(populated, monkeypatch):
@@ -98,7 +98,8 @@ def test_a_stopped_fit_says_how_to_go_on(built):
 
     with pytest.raises(KeyboardInterrupt):
         PipelineRunner(built).solve_all(epochs=3, on_epoch_end=stop, verbose=False)
-    assert "epoch 1, stopped: the same call completes it" in told(built)
+    rows = verb.fit_rows(read_file_status(built).fit)
+    assert "kaczmarz, epoch 1 of 3, stopped: the same call completes it" in rows["fit"]
 
 
 def test_what_a_killed_writer_left_is_named(populated):

@@ -59,14 +59,15 @@ def fit_rows(fit: FitState) -> dict[str, RenderableType]:
     """Return what is told of the fit."""
     epochs = f"epoch {fit.epoch}"
     if fit.epochs_wanted is not None:
-        epochs += f" of {fit.epochs_wanted} {duration(fit.row_age_s)} ago"
-        epochs += f", {duration(fit.left_s)} left"
+        epochs += f" of {fit.epochs_wanted}"
+    if fit.running and math.isfinite(fit.row_age_s):
+        epochs += f", {duration(fit.row_age_s)} ago, {duration(fit.left_s)} left"
     elif fit.running:
         epochs += ", under way"
     elif fit.resumable:
         epochs += ", stopped: the same call completes it"
     rows: dict[str, RenderableType] = {
-        "fit": f"{fit.method or 'fit'}, {epochs}, {duration(fit.elapsed_s)} so far",
+        "fit": f"{fit.method or 'own solver'}, {epochs}, {duration(fit.elapsed_s)} so far",
         "misfit": f"training RMSE {number(fit.train_rmse)}, validation RMSE "
         f"{number(fit.val_rmse)}, chi2 {number(fit.chi2)}",
         "weights": f"{number(fit.nnz)} above zero",
@@ -94,7 +95,9 @@ def status_table(status: FileStatus) -> Table:
             f"/X_global of {solution.written}, {solution.epochs} epochs, chi2 "
             f"{number(solution.chi2)} over {solution.n_voxels:,} voxels"
         )
-    rows["writer"] = "nobody writes now" if status.writer is None else str(status.writer)
+    rows["writer"] = (
+        "no CubeFit process writes now" if status.writer is None else str(status.writer)
+    )
     if status.leftovers:
         rows["left over"] = (
             f"{', '.join(status.leftovers)} of a killed writer; the next one removes them"

@@ -242,7 +242,9 @@ def check_file(
         def check_tiles(status: CubeStatus) -> Verdict:
             nonlocal damaged
             if quick:
-                return Verdict("skipped", "Tiles were not read: check again without quick.")
+                return Verdict(
+                    "skipped", "Tiles were not read: check again without quick (--quick)."
+                )
             damaged = scan_tiles(subject.file, status, done_tiles(status), verbose=verbose)
             return judge_tiles(status, damaged)
 

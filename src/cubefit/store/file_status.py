@@ -50,7 +50,7 @@ class FitState:
     epoch: int
     """Epochs finished."""
     epochs_wanted: int | None
-    """Where the fit under way will end; None where there is none."""
+    """Where the fit under way, or a stopped one, will end; None where there is none."""
     running: bool
     """Whether somebody writes to it now."""
     finished: bool
@@ -67,6 +67,7 @@ class FitState:
     val_rmse: float
     """The last that was computed."""
     chi2: float
+    """Of the last row; NaN where it was not computed for that."""
     gap_rel: float
     nnz: float
 
@@ -169,6 +170,9 @@ def fit_state(file: h5py.File, writer: Owner | str | None) -> FitState | None:
         if done > facts["epochs_before"]:
             per_epoch = spent / (done - facts["epochs_before"])
             left_s = max((wanted - done) * per_epoch - age_s, 0.0)
+    if wanted is None and latest is not None and not latest.finished:
+        end = latest.state.get("last_epoch")
+        wanted = None if end is None else int(end)
     return FitState(
         method="" if latest is None else str(latest.run.get("method", "")),
         epoch=int(last["epoch"]) if n_rows else 0,
@@ -183,7 +187,7 @@ def fit_state(file: h5py.File, writer: Owner | str | None) -> FitState | None:
         n_rows=n_rows,
         train_rmse=last["train_rmse_ewma"],
         val_rmse=last["val_rmse"],
-        chi2=last["chi2"],
+        chi2=float(file[schema.METRICS["chi2"].path][n_rows - 1]) if n_rows else NAN,
         gap_rel=last["gap_rel"],
         nnz=last["nnz"],
     )

@@ -39,6 +39,8 @@ class Earlier:
     """Time of the fit behind it, where it is known."""
     state: Mapping[str, float] = field(default_factory=dict)
     """Where its solver stopped; empty unless its fit is unfinished."""
+    note: str = ""
+    """What else there is to say of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +142,15 @@ def is_unfinished(latest: Checkpoint, wanted: Wanted) -> bool:
         return False
     if is_same_fit(latest.run, wanted):
         return True
-    logger.info("The file holds an unfinished fit of other settings, which is not completed.")
+    before, now = (
+        {**(run.get("settings") or {}), **(run.get("priors") or {})}
+        for run in (latest.run, wanted.run)
+    )
+    differing = [f"{k}: {before.get(k)}, now {v}" for k, v in now.items() if before.get(k) != v]
+    logger.warning(
+        "The unfinished fit in the file is not completed, because it has other settings (%s).",
+        "; ".join(differing) or "another method",
+    )
     return False
 
 
@@ -160,6 +170,7 @@ def of_checkpoint(
         seed=settings.get("seed"),
         elapsed_s=latest.elapsed_s,
         state=found.state if state is None else state,
+        note=f"validation RMSE {found.val_rmse:.4g}, epoch {found.epoch}",
     )
 
 
