@@ -427,3 +427,26 @@ def test_tiles_stay_below_the_limit_of_the_format(populated, monkeypatch):
     monkeypatch.setattr(tiles, "MAX_CHUNK_BYTES", 10_000)
     with pytest.raises(ConfigError, match="lower S_chunk, C_chunk or P_chunk"):
         build_hypercube(populated, verbose=False)
+
+
+def test_a_replaced_cube_gives_its_space_back_before_the_new_one_is_filled(built, monkeypatch):
+    """A descriptor that kept the old file would double the disk that a build needs."""
+    write, links = TileWriter.write, []
+
+    def watched(self, index, values):
+        folder = Path("/proc/self/fd")
+        links.extend(link for fd in folder.iterdir() if (link := target_of(fd)))
+        write(self, index, values)
+
+    monkeypatch.setattr(TileWriter, "write", watched)
+    build_hypercube(built, **TILES, overwrite=True)
+    assert str(built) in links
+    assert not [link for link in links if link.endswith("cube.h5 (deleted)")]
+
+
+def target_of(fd):
+    """Return what a descriptor leads to; nothing if it was closed meanwhile."""
+    try:
+        return str(fd.readlink())
+    except FileNotFoundError:
+        return ""

@@ -131,6 +131,7 @@ def computed_tiles(
         previous: tuple[TileIndex, Future[None]] | None = None
         for number, index in enumerate(tiles):
             tile = maker.fill(index, buffers[number % BUFFERS])
+            writer.note_checksum(index, tile)
             if previous is not None:
                 previous[1].result()
                 yield previous[0]
@@ -287,6 +288,7 @@ def build_hypercube(
         request.stop_at_once(tiles_done(path))
         with sole_writer(path, "build") as lock:
             status, inputs = prepare_cube(path, config, overwrite=overwrite)
+            lock.guard(path)
             tiles_built, written = int((~status.done).sum()), 0
             lock.tell(filling_since=time.time(), tiles_before=status.done.size - tiles_built)
             if tiles_built:

@@ -261,7 +261,8 @@ def sole_writer(path: Path, task: str = "write") -> Iterator[WriterLock]:
         for left in left_behind(path):
             left.unlink(missing_ok=True)
         if path.exists():
-            stack.callback(os.close, open_to_write(path))
+            stack.callback(lock.unguard)
+            lock.guard(path)
             complete_amendment(path)
         yield lock
 

@@ -66,6 +66,7 @@ class WriterLock:
 
     def __init__(self, fd: int, task: str) -> None:
         self.fd = fd
+        self._guard: int | None = None
         now = time.time()
         self._owner = {
             "pid": os.getpid(),
@@ -74,6 +75,21 @@ class WriterLock:
             "started": now,
             "task": task,
         }
+
+    def guard(self, path: Path) -> None:
+        """Keep programs that write through HDF5 out of a file, see `open_to_write`.
+
+        After the file was replaced, once more: an old file that is held open keeps its space.
+        """
+        fd = open_to_write(path)
+        self.unguard()
+        self._guard = fd
+
+    def unguard(self) -> None:
+        """Let other programs write to the file again."""
+        if self._guard is not None:
+            os.close(self._guard)
+            self._guard = None
 
     def tell(self, **facts: object) -> None:
         """Write who holds the lock, and what else others may want to know, into its file."""

@@ -260,6 +260,7 @@ class TileWriter:
         self._group_bytes = group_bytes
         self._pending: list[tuple[tuple[int, int, int], int]] = []
         self._pending_bytes = 0
+        self._checksums: dict[tuple[int, int, int], int] = {}
 
     def _note_chunk(self, info: h5py.h5d.StoreInfo) -> None:
         index = tuple(o // t for o, t in zip(info.chunk_offset, self.grid.tile, strict=True))
@@ -275,6 +276,17 @@ class TileWriter:
             self.sync()
         finally:
             os.close(self._fd)
+
+    def note_checksum(self, index: tuple[int, int, int], values: NDArray[np.float32]) -> None:
+        """Take the checksum of a tile that is to be written, ahead: another thread may write.
+
+        Taken in the thread that writes it slowed a build by an eighth.
+        """
+        _, components, populations = self.grid.slices(index)
+        inside = values[
+            :, : components.stop - components.start, : populations.stop - populations.start
+        ]
+        self._checksums[index] = tile_checksum(inside)
 
     def write(self, index: tuple[int, int, int], values: NDArray[np.float32]) -> None:
         """Write one tile.
@@ -293,11 +305,9 @@ class TileWriter:
         """
         require_whole(self._fd, self._n_bytes, self._path)
         write_all(self._fd, values.data.cast("B"), self._offsets[index])
-        _, components, populations = self.grid.slices(index)
-        inside = values[
-            :, : components.stop - components.start, : populations.stop - populations.start
-        ]
-        self._pending.append((index, tile_checksum(inside)))
+        if index not in self._checksums:
+            self.note_checksum(index, values)
+        self._pending.append((index, self._checksums.pop(index)))
         self._pending_bytes += values.nbytes
         if self._pending_bytes >= self._group_bytes:
             self.sync()
