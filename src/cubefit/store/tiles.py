@@ -278,9 +278,9 @@ class TileWriter:
             os.close(self._fd)
 
     def note_checksum(self, index: tuple[int, int, int], values: NDArray[np.float32]) -> None:
-        """Take the checksum of a tile that is to be written, ahead: another thread may write.
+        """Take the checksum of a tile that is to be written, ahead.
 
-        Taken in the thread that writes it slowed a build by an eighth.
+        The thread that computes tiles has the time for it, not the one that writes them.
         """
         _, components, populations = self.grid.slices(index)
         inside = values[
