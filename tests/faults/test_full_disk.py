@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import pytest
 
+from cubefit import hypercube_builder
 from cubefit.errors import StoreError
 from cubefit.hypercube_builder import build_hypercube
 from cubefit.pipeline_runner import PipelineRunner
@@ -70,11 +71,17 @@ def test_full_at_a_tile(disk, expected, room, monkeypatch):
     """Where the file system reserves nothing."""
     path = put(expected.populated, disk)
     monkeypatch.setattr(handle, "reserve", lambda _path: None)
-    # The file is copied first, without the tiles.
-    disk.fill(room + (path.stat().st_size + 20_000) * (type(disk) is not InjectedDisk))
-    monkeypatch.setattr("cubefit.store.tiles.require_free", lambda *_: None)
-    with pytest.raises(StoreError, match=TOLD) as refused:
-        build(path)
+    fill_cube = hypercube_builder.fill_cube
+
+    def filled(*arguments, **settings):
+        """Leave room when the file is there, and has given the old one's space back."""
+        disk.fill(room)
+        return fill_cube(*arguments, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hypercube_builder, "fill_cube", filled)
+        with pytest.raises(StoreError, match=TOLD) as refused:
+            build(path)
     assert refused.value.errno == errno.ENOSPC
     seen = judge.look(path, expected)
     assert not seen.done.all()
