@@ -278,10 +278,7 @@ class TileWriter:
             os.close(self._fd)
 
     def note_checksum(self, index: tuple[int, int, int], values: NDArray[np.float32]) -> None:
-        """Take the checksum of a tile that is to be written, ahead.
-
-        The thread that computes tiles has the time for it, not the one that writes them.
-        """
+        """Take the checksum of a tile ahead of its writing: the disk does not wait for it."""
         _, components, populations = self.grid.slices(index)
         inside = values[
             :, : components.stop - components.start, : populations.stop - populations.start
