@@ -310,6 +310,13 @@ def test_impossible_inputs_fail(populated, change, name, told):
     assert not report.passed
 
 
+def test_template_masses_are_judged_where_there_are_some(problem, populated):
+    problem.populate(populated, template_masses=np.ones(12))
+    assert finding(check(populated), "template masses").state == "ok"
+    wrong = finding(changed(populated, edit("/TemplateMass", 3, value=0.0)), "template masses")
+    assert (wrong.state, "first 0 at (3,)" in wrong.detail) == ("failed", True)
+
+
 def test_unused_voxels_may_hold_anything(whole):
     def spoil(file):
         unused = ~(file["/VoxelMask"][()] & file["/Mask"][()])

@@ -32,6 +32,7 @@ OPTIONAL = {
     "xpix": np.arange(7.0),
     "ypix": np.arange(7),
     "binnum": np.arange(7) % S,
+    "template_masses": np.arange(1.0, 7.0).reshape(2, 3),
 }
 
 
@@ -49,6 +50,8 @@ def test_good_inputs_come_back_in_the_files_types():
     np.testing.assert_array_equal(inputs.losvd, good()["losvd"].astype(np.float32))
     assert inputs.template_shape == (2, 3)
     assert inputs.template_axes == {"metallicity": [-1.0, 0.0], "age": [1.0, 3.0, 10.0]}
+    assert inputs.template_masses.dtype == np.float64
+    np.testing.assert_array_equal(inputs.template_masses, np.arange(1.0, 7.0))
     assert inputs.safety_pad_px == 64
     assert inputs.coverage.safe
 
@@ -425,3 +428,29 @@ def test_transposed_solution_is_refused():
 def test_solution_of_another_length_or_with_nan_is_refused(bad):
     with pytest.raises(InputError, match="x h"):
         checked_solution(bad, 2, 3)
+
+
+@pytest.mark.parametrize("values", [range(1, 7), np.arange(1, 7, dtype=np.float32)])
+def test_template_masses_come_flat_or_along_the_axes(values):
+    for shape in ((2, 3), (6,)):
+        masses = np.asarray(values).reshape(shape)
+        found = check_inputs(**good(template_masses=masses)).template_masses
+        np.testing.assert_array_equal(found, np.arange(1.0, 7.0))
+    assert check_inputs(**good()).template_masses is None
+
+
+@pytest.mark.parametrize(
+    ("masses", "words"),
+    [
+        (np.ones((3, 2)), r"template_masses has shape \(3, 2\): .* need \(2, 3\) or \(6,\)"),
+        (1.0, r"shape \(\).*np\.ones"),
+        (np.ones(5), r"shape \(5,\)"),
+        ([[1, 2, 3], [4, 0, -1]], r"has 2 values .* first 0 at \(1, 1\)"),
+        ([1, 2, 3, np.nan, 5, 6], r"has 1 values .* first nan at \(3,\)"),
+        ([1, 2, 3, np.inf, 5, 6], "first inf"),
+        (["a"] * 6, "template_masses has dtype"),
+    ],
+)
+def test_wrong_template_masses_are_refused(masses, words):
+    with pytest.raises(InputError, match=words):
+        check_inputs(**good(template_masses=masses))

@@ -40,6 +40,7 @@ def test_module_runs_from_arrays_to_pictures(tmp_path, npz):
     with h5py.File(out / "cube.h5") as file:
         assert file["ModelCube"].shape == file["DataCube"].shape
         assert file["X_global"][()].min() >= 0
+        assert file["TemplateMass"].shape == file["Templates"].shape[:1]
 
 
 def test_without_build_the_fit_is_the_same_to_rounding(tmp_path, arrays):

@@ -12,6 +12,7 @@ from typing import Any
 __version__ = version("cubefit")
 
 _HOMES = {
+    "FitResult": "cubefit.results",
     "FitTracker": "cubefit.fit_tracker",
     "H5Manager": "cubefit.hdf5_manager",
     "HyperCubeReader": "cubefit.hypercube_reader",

@@ -15,7 +15,7 @@ from cubefit.inverse.matrix_free import MatrixFreeOperator
 from cubefit.inverse.means import component_masses, component_means
 from cubefit.io.orbits import OrbitLibrary, bundled_orbits
 from cubefit.io.ssp import SSPLibrary, bundled_miles_folder, read_miles_folder
-from cubefit.kz_fitSpec import FitResult, fit_arrays
+from cubefit.kz_fitSpec import FitOutput, fit_arrays
 from cubefit.report import component_masses as draw_masses
 from cubefit.report import population_recovery, save_figure
 from cubefit.spectra.grids import SPEED_OF_LIGHT_KMS
@@ -79,7 +79,7 @@ class Mock:
 class DemoReport:
     """How well the fit recovered the truth."""
 
-    fit: FitResult
+    fit: FitOutput
     light_error: float
     """Sum of absolute errors of the components' light over the total light."""
     mass_error: float
@@ -173,6 +173,7 @@ def make_mock(size: DemoSize) -> Mock:
         "metals": metals,
         "ages": ages,
         "alphas": library.alphas,
+        "template_masses": 1.0 / light,
         "xpix": orbits.x_arcsec,
         "ypix": orbits.y_arcsec,
         "binnum": orbits.binnum,

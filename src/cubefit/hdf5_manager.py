@@ -100,6 +100,7 @@ class H5Manager:
         noise: ArrayLike | None = None,
         voxel_mask: ArrayLike | None = None,
         template_axes: Mapping[str, Sequence[float]] | None = None,
+        template_masses: ArrayLike | None = None,
         datacube_order: CubeOrder | None = None,
         overwrite: bool = False,
     ) -> None:
@@ -131,6 +132,11 @@ class H5Manager:
         template_axes : mapping of str to sequence, optional
             Physical values of the template axes in their order, say
             ``{"metallicity": [...], "age": [...], "alpha": [...]}`` ([M/H] in dex, age in Gyr).
+        template_masses : array_like, shape (nZ, nAge, nAlpha), the like, or (P,), optional
+            Stellar mass of one unit of each template, so that ``x * template_masses`` is mass; ones
+            where templates are spectra of one unit of mass. Results are read with it
+            (`cubefit.FitResult`), the fit does not see it: new masses go into a file with all its
+            products in place.
         datacube_order : {"SL", "LS"}, optional
             Axis order of ``datacube``, ``noise`` and ``voxel_mask``; needed where S equals L.
         overwrite : bool
@@ -163,6 +169,7 @@ class H5Manager:
             xpix=xpix,
             ypix=ypix,
             binnum=binnum,
+            template_masses=template_masses,
             safety_pad_px=safety_pad_px,
             datacube_order=datacube_order,
         )

@@ -63,6 +63,8 @@ class CubeInputs:
     ypix: NDArray[np.float64] | None
     binnum: NDArray[np.int32] | None
     """Spaxel (bin) of each image pixel, shape (nPix,)."""
+    template_masses: NDArray[np.float64] | None
+    """Stellar mass of one unit of each template, shape (P,)."""
     safety_pad_px: int
     """Template pixels wanted beyond the data on each side."""
     coverage: Coverage
@@ -244,6 +246,35 @@ def axis_values(
     return {name: [float(a) for a in v] for name, v in values.items()}
 
 
+def masses_per_unit(values: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return the stellar mass of one unit of each template as (P,), or refuse it.
+
+    Parameters
+    ----------
+    values : array_like
+        Of the shape of the template axes, or (P,) in their C order.
+    shape : tuple of int
+        Sizes of the template axes.
+    """
+    array = numeric("template_masses", values).astype(np.float64)
+    size = int(np.prod(shape))
+    if array.shape not in (shape, (size,)):
+        shapes = " or ".join(dict.fromkeys((str(shape), str((size,)))))
+        raise InputError(
+            f"template_masses has shape {array.shape}: the templates need {shapes}, one mass for "
+            "each of them; np.ones where they are spectra of one unit of mass."
+        )
+    flat = array.ravel()
+    bad = np.flatnonzero(~(np.isfinite(flat) & (flat > 0)))
+    if bad.size:
+        where = tuple(int(i) for i in np.unravel_index(bad[0], array.shape))
+        raise InputError(
+            f"template_masses has {bad.size} values that are no positive finite numbers, first "
+            f"{flat[bad[0]]:g} at {where}: give the stellar mass behind one unit of each template."
+        )
+    return flat
+
+
 def pixel_maps(
     xpix: ArrayLike | None, ypix: ArrayLike | None, binnum: ArrayLike | None, n_spaxels: int
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None, NDArray[np.int32] | None]:
@@ -288,6 +319,7 @@ def check_inputs(
     xpix: ArrayLike | None = None,
     ypix: ArrayLike | None = None,
     binnum: ArrayLike | None = None,
+    template_masses: ArrayLike | None = None,
     safety_pad_px: int = 64,
     datacube_order: CubeOrder | None = None,
 ) -> CubeInputs:
@@ -300,6 +332,8 @@ def check_inputs(
     losvd, datacube, templates, mask, noise, voxel_mask, template_axes, xpix, ypix, binnum
         See `CubeInputs`; ``datacube`` may be (S, L) or (L, S) and so may ``noise`` and
         ``voxel_mask``; ``templates`` is (T, nZ, nAge, nAlpha) or (T, ...).
+    template_masses : array_like, shape (nZ, nAge, nAlpha), the like, or (P,), optional
+        Stellar mass of one unit of each template.
     safety_pad_px : int
         Template pixels wanted beyond the data on each side.
     datacube_order : {"SL", "LS"}, optional
@@ -353,6 +387,9 @@ def check_inputs(
         xpix=x_coordinates,
         ypix=y_coordinates,
         binnum=bins,
+        template_masses=None
+        if template_masses is None
+        else masses_per_unit(template_masses, template_shape),
         safety_pad_px=pad,
         coverage=found,
     )

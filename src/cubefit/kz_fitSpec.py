@@ -6,6 +6,7 @@
 - ``tem_pix`` (T,), ``obs_pix`` (L,) in ln(Angstrom) and ``vel_pix`` (V,) in km/s;
 - ``orbit_weights`` (C,), optional: targets of the component ratios, in the unit of ``x`` (shares of
   light where the templates have equal light);
+- ``template_masses`` (nZ, nAge, nAlpha), optional: stellar mass of one unit of each template;
 - ``metals``, ``ages``, ``alphas``, optional: physical values of the template axes, all three.
 """
 
@@ -36,7 +37,7 @@ from cubefit.store.handle import reading
 from cubefit.store.load import read_grids, read_objective
 from cubefit.store.results import read_model_cube
 
-__all__ = ["FitResult", "fit_arrays", "main", "reconstruct_model_cube_single"]
+__all__ = ["FitOutput", "fit_arrays", "main", "reconstruct_model_cube_single"]
 
 # Not __name__, which is __main__ under python -m.
 logger = logging.getLogger("cubefit.kz_fitSpec")
@@ -47,13 +48,13 @@ EXIT_INTERRUPTED = 130
 Arrays = Mapping[str, NDArray[Any]]
 GRID_KEYS = ("tem_pix", "obs_pix", "vel_pix")
 REQUIRED_KEYS = (*GRID_KEYS, "losvd", "datacube", "templates")
-OPTIONAL_KEYS = ("mask", "noise", "voxel_mask", "xpix", "ypix", "binnum")
+OPTIONAL_KEYS = ("mask", "noise", "voxel_mask", "xpix", "ypix", "binnum", "template_masses")
 AXIS_KEYS = {"metallicity": "metals", "age": "ages", "alpha": "alphas"}
 KNOWN_KEYS = {*REQUIRED_KEYS, *OPTIONAL_KEYS, *AXIS_KEYS.values(), "orbit_weights"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FitResult:
+class FitOutput:
     """What the sequence made."""
 
     h5_path: Path
@@ -145,7 +146,7 @@ def fit_arrays(
     blas_threads: int | None = None,
     verbose: bool = True,
     **solver: Any,
-) -> FitResult:
+) -> FitOutput:
     """Run the whole sequence: populate, look, build, fit, reconstruct, draw.
 
     Parameters
@@ -169,7 +170,7 @@ def fit_arrays(
 
     Returns
     -------
-    FitResult
+    FitOutput
     """
     out.mkdir(parents=True, exist_ok=True)
     h5_path = out / "cube.h5"
@@ -189,7 +190,7 @@ def fit_arrays(
         reconstruct_model_cube_single(h5_path, x, blas_threads=blas_threads, verbose=verbose)
         model = read_model_cube(h5_path)
         spectra = draw_spectra(h5_path, model, out / "spectra.png")
-    return FitResult(h5_path=h5_path, x=x, stats=stats, model=model, pictures=[prefit, spectra])
+    return FitOutput(h5_path=h5_path, x=x, stats=stats, model=model, pictures=[prefit, spectra])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cubefit.errors import InputError
-from cubefit.spectra.losvd import lit_velocity_range, normalized_losvd
+from cubefit.spectra.losvd import lit_velocity_range, losvd_amplitudes, normalized_losvd
 
 
 def histograms(seed, shape=(3, 7, 4)):
@@ -60,3 +60,12 @@ def test_lit_range_is_the_outer_edges_of_the_bins_with_light(first, last, seed):
 def test_no_light_is_refused():
     with pytest.raises(InputError, match="no light"):
         lit_velocity_range(np.zeros((2, 3, 4)), np.arange(3.0))
+
+
+@given(seed=seeds)
+@settings(deadline=None)
+def test_amplitudes_are_the_sums_of_what_acts(seed):
+    losvd = histograms(seed)
+    for normalization in ("losvd", "unit"):
+        acting = normalized_losvd(losvd, normalization).sum(axis=1, dtype=np.float64)
+        np.testing.assert_allclose(losvd_amplitudes(losvd, normalization), acting, rtol=1e-6)

@@ -11,6 +11,7 @@ from cubefit.spectra.grids import edges_of
 from cubefit.spectra.rebin import (
     averaging_operator,
     overlap_matrix,
+    rebinned_at_rest,
     spline_rebin_matrix,
     template_spline,
 )
@@ -153,3 +154,22 @@ def test_the_spline_passes_through_the_samples(n_templates):
     template_grid = 8.5 + 1e-4 * np.arange(n_templates)
     spectra = np.random.default_rng(1).random((2, n_templates))
     np.testing.assert_allclose(template_spline(template_grid, spectra)(template_grid).T, spectra)
+
+
+@given(seed=seeds, n_observed=st.integers(4, 20))
+@settings(deadline=None)
+def test_rebinning_at_rest_is_the_matrix(seed, n_observed):
+    rng = np.random.default_rng(seed)
+    source = 8.5 + 1e-3 * np.arange(40)
+    target = np.linspace(8.505, 8.53, n_observed)
+    templates = rng.normal(size=(3, 40))
+    np.testing.assert_allclose(
+        rebinned_at_rest(templates, source, target),
+        templates @ spline_rebin_matrix(source, target),
+        atol=1e-10,
+    )
+
+
+def test_rebinning_at_rest_needs_cover():
+    with pytest.raises(GridError, match="cover"):
+        rebinned_at_rest(np.ones((1, 9)), 8.5 + 1e-3 * np.arange(9), 8.5 + 1e-3 * np.arange(12))

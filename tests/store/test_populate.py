@@ -9,6 +9,7 @@ from cubefit.hypercube_builder import build_hypercube
 from cubefit.pipeline_runner import PipelineRunner
 from cubefit.reconstruction import reconstruct_model_cube_single
 from cubefit.store import files, populate
+from cubefit.store.digests import digest_of_fit
 
 
 class InjectedError(Exception):
@@ -175,3 +176,44 @@ def test_guard_attributes_are_scalars_and_json(problem, populated):
         assert (info["Kguard_px"], info["mine"], info["safe"]) == (7, 0.5, True)
         assert file.attrs["guard.mine"] == 0.5
         assert "safety_pad_px" in info
+
+
+def state_of(path):
+    """What was made from the inputs, and where in the file the HyperCube is."""
+    with h5py.File(path) as file:
+        models = file["/HyperCube/models"]
+        offsets = [
+            models.id.get_chunk_info(i).byte_offset for i in range(models.id.get_num_chunks())
+        ]
+        return models[()].tobytes(), offsets, file["/X_global"][()].tobytes(), digest_of_fit(file)
+
+
+def masses_in(path):
+    with h5py.File(path) as file:
+        return file["/TemplateMass"][()] if "/TemplateMass" in file else None
+
+
+def test_new_template_masses_leave_everything_made_before(problem, built):
+    PipelineRunner(built).solve_all(verbose=False)
+    before = state_of(built)
+    for factor in (1.0, 2.0):
+        masses = factor * np.arange(1.0, 13.0).reshape(2, 3, 2)
+        problem.populate(built, template_masses=masses)
+        np.testing.assert_array_equal(masses_in(built), masses.ravel())
+        assert state_of(built) == before
+    with h5py.File(built) as file:
+        assert file["/TemplateMass"].attrs["unit"] == "mass per template unit"
+        assert file["/TemplateMass"].attrs["axes"] == "P"
+    whole = built.read_bytes()
+    problem.populate(built, template_masses=masses.ravel())
+    assert built.read_bytes() == whole
+    problem.populate(built)
+    assert masses_in(built) is None
+    assert state_of(built) == before
+
+
+def test_wrong_template_masses_leave_the_file_alone(problem, built):
+    before = built.read_bytes()
+    with pytest.raises(ValueError, match="template_masses"):
+        problem.populate(built, template_masses=np.zeros(12))
+    assert built.read_bytes() == before

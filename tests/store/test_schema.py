@@ -35,6 +35,7 @@ def session(make_problem, tmp_path_factory):
         ypix=-np.arange(9.0),
         binnum=np.arange(9) % 7,
         template_axes={"metallicity": [-1, 0], "age": [1, 3, 10], "alpha": [0.0, 0.4]},
+        template_masses=np.arange(1.0, 13.0).reshape(2, 3, 2),
     )
     path = problem.populate(tmp_path_factory.mktemp("session") / "cube.h5")
     build_hypercube(path, S_chunk=3, C_chunk=2, P_chunk=5, verbose=False)
@@ -117,6 +118,7 @@ def test_contents(file, session):
     for path, key in {"/Mask": "mask", "/Noise": "noise", "/VoxelMask": "voxel_mask",
                       "/XPix": "xpix", "/YPix": "ypix", "/BinNum": "binnum"}.items():  # fmt: skip
         np.testing.assert_array_equal(file[path], problem.optional[key])
+    np.testing.assert_array_equal(file["/TemplateMass"], np.arange(1.0, 13.0))
 
 
 def test_rebin_products(file):

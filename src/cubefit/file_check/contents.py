@@ -8,7 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubefit.file_check.findings import Verdict, some
-from cubefit.inputs import Grids, flat_templates, losvd_histograms, pixel_maps
+from cubefit.inputs import (
+    Grids,
+    flat_templates,
+    losvd_histograms,
+    masses_per_unit,
+    pixel_maps,
+)
 from cubefit.inverse.objective import Objective
 from cubefit.spectra.grids import Coverage, edges_of, require_ln_wave, require_velocities, step_of
 from cubefit.store import schema
@@ -56,6 +62,12 @@ def check_templates(templates: NDArray[np.float32]) -> Verdict:
     """Judge the templates by the rules that apply to new ones."""
     flat_templates(templates.T, templates.shape[1])
     return Verdict("ok", f"{len(templates)} templates, finite, none empty.")
+
+
+def check_template_masses(masses: NDArray[np.float64]) -> Verdict:
+    """Judge the masses of the templates by the rules that apply to new ones."""
+    masses_per_unit(masses, masses.shape)
+    return Verdict("ok", f"{masses.size} masses, positive and finite.")
 
 
 def check_contrast(templates: NDArray[np.float32], grids: Grids) -> Verdict:

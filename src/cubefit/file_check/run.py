@@ -52,6 +52,12 @@ def run_input_checks(subject: Subject, checks: Checklist) -> None:
         lambda: contents.check_templates(subject.read(schema.TEMPLATES.path)),
         reads=[schema.TEMPLATES],
     )
+    if subject.has(schema.TEMPLATE_MASS):
+        checks.run(
+            "template masses",
+            lambda: contents.check_template_masses(subject.read(schema.TEMPLATE_MASS.path)),
+            reads=[schema.TEMPLATE_MASS],
+        )
     checks.run(
         "contrast",
         lambda: contents.check_contrast(subject.read(schema.TEMPLATES.path), subject.grids),

@@ -1,4 +1,4 @@
-"""Foreign formats to plain arrays; the only code that imports astropy."""
+"""Foreign formats to plain arrays and back; the only code that imports astropy."""
 
 from __future__ import annotations
 

@@ -33,6 +33,26 @@ def normalized_losvd(
     return np.asarray(losvd * scale, np.float32)
 
 
+def losvd_amplitudes(
+    losvd: NDArray[np.float32], normalization: Normalization
+) -> NDArray[np.float64]:
+    """Return the share of each component's light in each spaxel, as it acts in the models.
+
+    Parameters
+    ----------
+    losvd : ndarray, shape (S, V, C)
+        Histograms.
+    normalization : {"losvd", "unit"}
+        See `normalized_losvd`; with ``unit`` the amplitude is one wherever there is light.
+
+    Returns
+    -------
+    ndarray, shape (S, C)
+    """
+    light: NDArray[np.float64] = losvd.sum(axis=1, dtype=np.float64)
+    return light if normalization == "losvd" else (light > 0).astype(np.float64)
+
+
 def lit_velocity_range(
     losvd: NDArray[np.floating], vel_pix: NDArray[np.float64]
 ) -> tuple[float, float]:

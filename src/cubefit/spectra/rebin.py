@@ -141,3 +141,34 @@ def spline_rebin_matrix(
             np.ascontiguousarray(of_coefficients.T)
         )
     )
+
+
+def rebinned_at_rest(
+    templates: NDArray[np.floating],
+    template_ln_wave: NDArray[np.float64],
+    observed_ln_wave: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the templates averaged over the observed pixels, unshifted and unsmeared.
+
+    Equal to ``templates @ spline_rebin_matrix(...)`` without that large matrix.
+
+    Parameters
+    ----------
+    templates : ndarray, shape (P, T)
+        Flux density per template.
+    template_ln_wave, observed_ln_wave : ndarray, shapes (T,), (L,)
+        Pixel centres in ln(wavelength / Angstrom).
+
+    Returns
+    -------
+    ndarray, shape (P, L)
+
+    Raises
+    ------
+    GridError
+        If the templates do not cover the observed range.
+    """
+    require_cover(template_ln_wave, observed_ln_wave)
+    integral = template_spline(template_ln_wave, templates).antiderivative()
+    average = averaging_operator(integral, edges_of(observed_ln_wave), np.zeros(1), np.ones(1))
+    return np.asarray((average @ integral.c[: average.shape[1]]).T)

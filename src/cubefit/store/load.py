@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from cubefit.inputs import Grids
 from cubefit.inverse.objective import Objective
 from cubefit.spectra.grids import Coverage, coverage
 from cubefit.spectra.losvd import lit_velocity_range, normalized_losvd
+from cubefit.spectra.rebin import rebinned_at_rest
 from cubefit.spectra.shifted_templates import shifted_templates
 from cubefit.store import schema
 
@@ -81,6 +83,35 @@ def read_coverage(file: h5py.File) -> Coverage:
 def read_optional(file: h5py.File, entry: schema.Entry) -> NDArray[Any] | None:
     """Return a dataset that the file need not hold, or None."""
     return np.asarray(file[entry.path][()]) if entry.path in file else None
+
+
+def read_template_axes(file: h5py.File) -> tuple[tuple[int, ...], dict[str, list[float]]]:
+    """Return the sizes of the template axes, and their values by name; empty where not given."""
+    text = file.attrs.get(schema.ATTR_TEMPLATE_META)
+    wrong = StoreError(
+        f"The attribute {schema.ATTR_TEMPLATE_META} is {text!r}, not the axes of the templates: "
+        "restore a copy of the file."
+    )
+    try:
+        meta = json.loads(text)
+        shape = tuple(int(n) for n in meta["shape"])
+        axes = {name: [float(v) for v in values] for name, values in meta["axes"].items()}
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise wrong from error
+    sizes = tuple(len(values) for values in axes.values())
+    if math.prod(shape) != file[schema.TEMPLATES.path].shape[0] or sizes not in ((), shape):
+        raise wrong
+    return shape, axes
+
+
+def read_template_light(file: h5py.File) -> NDArray[np.float64]:
+    """Return the mean flux density of each template over the observed pixels in use, shape (P,).
+
+    It is the mean over the pixels of ``/Mask`` of the template at rest.
+    """
+    grids, mask = read_grids(file), read_optional(file, schema.MASK)
+    spectra = rebinned_at_rest(file[schema.TEMPLATES.path][()], grids.tem_pix, grids.obs_pix)
+    return np.asarray((spectra if mask is None else spectra[:, mask.astype(bool)]).mean(axis=1))
 
 
 def read_objective(file: h5py.File) -> Objective:

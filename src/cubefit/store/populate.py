@@ -22,6 +22,8 @@ from cubefit.store.handle import amending, new_file, reading, require_hdf5
 from cubefit.store.load import read_grids
 
 INPUTS = tuple(e for e in schema.TABLE if e.writer == "populate")
+DECISIVE = tuple(e for e in INPUTS if e not in schema.READ_BESIDE)
+"""Inputs whose change makes another file of it."""
 
 
 def arrays_of(inputs: CubeInputs) -> dict[str, NDArray[Any]]:
@@ -40,6 +42,7 @@ def arrays_of(inputs: CubeInputs) -> dict[str, NDArray[Any]]:
         schema.X_PIX: inputs.xpix,
         schema.Y_PIX: inputs.ypix,
         schema.BIN_NUM: inputs.binnum,
+        schema.TEMPLATE_MASS: inputs.template_masses,
     }
     return {e.path: np.asarray(a, e.dtype) for e, a in given.items() if a is not None}
 
@@ -78,11 +81,27 @@ def template_meta(inputs: CubeInputs) -> str:
 
 
 def is_current(path: Path, arrays: dict[str, NDArray[Any]], meta: str) -> bool:
-    """Whether the file already holds exactly these inputs."""
+    """Whether the file already holds exactly these inputs, but for those that are read beside."""
     with reading(path) as file:
         return file.attrs.get(schema.ATTR_TEMPLATE_META) == meta and digest_entries(
-            file, INPUTS
-        ) == digest_entries(arrays, INPUTS)
+            file, DECISIVE
+        ) == digest_entries(arrays, DECISIVE)
+
+
+def update_read_beside(path: Path, arrays: dict[str, NDArray[Any]]) -> bool:
+    """Bring inputs that only results are read with up to date; False if they are."""
+    entries = schema.READ_BESIDE
+    with reading(path) as file:
+        if digest_entries(file, entries) == digest_entries(arrays, entries):
+            return False
+    growth = sum(arrays[e.path].nbytes for e in entries if e.path in arrays)
+    with amending(path, growth=growth) as file:
+        for entry in entries:
+            if entry.path in arrays:
+                replace_dataset(file, entry.path, arrays[entry.path], entry.labels())
+            elif entry.path in file:
+                del file[entry.path]
+    return True
 
 
 def require_no_products(path: Path) -> None:
@@ -109,7 +128,7 @@ def write_inputs(path: Path, inputs: CubeInputs, *, overwrite: bool) -> bool:
     if path.exists():
         require_hdf5(path)
         if is_current(path, arrays, meta):
-            return False
+            return update_read_beside(path, arrays)
     folder = path.resolve().parent
     if not folder.is_dir():
         raise StoreError(f"{folder} is no folder: create it, or give another path.")

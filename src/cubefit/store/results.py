@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubefit.config import Normalization
-from cubefit.errors import InputError, MissingDataError
+from cubefit.errors import InputError, MissingDataError, StaleError
 from cubefit.store import schema
 from cubefit.store.amend import replace_dataset
 from cubefit.store.digests import digest_array
@@ -22,6 +23,18 @@ from cubefit.store.handle import amending, reading
 from cubefit.store.tiles import read_status, require_current, require_normalization
 
 Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solution:
+    """A committed solution and what stands beside it."""
+
+    x: Float
+    """Shape (C, P), template units."""
+    run: dict[str, Any]
+    """What identifies its fit."""
+    facts: dict[str, Any]
+    """Further attributes: ``method``, ``chi2``, ``n_voxels``, ``written`` and the like."""
 
 
 def write_solution(
@@ -51,6 +64,45 @@ def write_solution(
         **info,
     }
     replace_dataset(file, schema.X_GLOBAL.path, np.ravel(x).astype(np.float64), attributes)
+
+
+def read_solution(file: h5py.File, path: Path, digest: str, shape: tuple[int, int]) -> Solution:
+    """Return the committed solution.
+
+    Parameters
+    ----------
+    file : h5py.File
+        The file, open.
+    path : Path
+        Its name, for errors.
+    digest : str
+        `digest_of_fit` of the file.
+    shape : tuple of int
+        ``(C, P)``.
+
+    Raises
+    ------
+    MissingDataError
+        If there is none.
+    StaleError
+        If it belongs to other inputs than those now in the file.
+    """
+    name = schema.X_GLOBAL.path
+    if name not in file:
+        raise MissingDataError(f"Missing {name} in {path}: fit first, or pass x.")
+    dataset = file[name]
+    if dataset.shape != (shape[0] * shape[1],) or dataset.attrs.get(schema.ATTR_DIGEST) != digest:
+        raise StaleError(
+            f"{name} in {path} was made from other inputs than those now in the file: fit again "
+            "with warm_start='jacobi', or pass x."
+        )
+    known = {schema.ATTR_RUN, schema.ATTR_WRITTEN, *schema.X_GLOBAL.labels()}
+    attributes = {k: v.item() if isinstance(v, np.generic) else v for k, v in dataset.attrs.items()}
+    return Solution(
+        x=np.asarray(dataset[()], np.float64).reshape(shape),
+        run=json.loads(attributes.get(schema.ATTR_RUN, "{}")),
+        facts={k: v for k, v in attributes.items() if k not in known},
+    )
 
 
 def model_cube_stamp(digest: str, x: Float, normalization: str) -> dict[str, object]:

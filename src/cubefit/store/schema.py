@@ -51,6 +51,7 @@ VOXEL_MASK: Final = _entry("/VoxelMask", "S L", "bool", "True = use", "populate"
 X_PIX: Final = _entry("/XPix", "nPix", "float64", "as given", "populate")
 Y_PIX: Final = _entry("/YPix", "nPix", "float64", "as given", "populate")
 BIN_NUM: Final = _entry("/BinNum", "nPix", "int32", "spaxel number", "populate")
+TEMPLATE_MASS: Final = _entry("/TemplateMass", "P", "float64", "mass per template unit", "populate")
 
 R_T: Final = _entry("/R_T", "T L", "float32", "share", "ensure_rebin_and_resample")
 REBIN_MATRIX: Final = _entry("/RebinMatrix", "L T", "float32", "share", "ensure_rebin_and_resample")
@@ -120,7 +121,7 @@ BEST_LINK: Final = f"{CHECKPOINTS_GROUP}/best"
 
 TABLE: Final = (
     DATA_CUBE, TEMPLATES, LOSVD, TEM_PIX, OBS_PIX, VEL_PIX, MASK, NOISE, VOXEL_MASK,
-    X_PIX, Y_PIX, BIN_NUM, R_T, REBIN_MATRIX, TEMPLATES_FFT, TEMPLATES_FFT_R,
+    X_PIX, Y_PIX, BIN_NUM, TEMPLATE_MASS, R_T, REBIN_MATRIX, TEMPLATES_FFT, TEMPLATES_FFT_R,
     MODELS, DONE, CHECKSUMS, X_GLOBAL, MODEL_CUBE, X_LATEST, X_BEST, X_RING, X_RING_ROW, X_VIS_RING,
     X_VIS_RING_ROW, SAMPLE_SPAXELS, SAMPLE_PIXELS, *METRICS.values(), N_METRICS, *CHECKPOINT_X,
     *CHECKPOINT_RECORD,
@@ -134,6 +135,8 @@ MODEL_INPUTS: Final = (LOSVD, TEMPLATES, TEM_PIX, OBS_PIX, VEL_PIX)
 """What the models are made of: their digest tells whether a HyperCube is current."""
 DATA_INPUTS: Final = (DATA_CUBE, NOISE, MASK, VOXEL_MASK)
 """What a fit sees besides the models."""
+READ_BESIDE: Final = (TEMPLATE_MASS,)
+"""Inputs that only results are read with: they change without touching anything made before."""
 REBIN_PRODUCTS: Final = (TEMPLATES_FFT, TEMPLATES_FFT_R, R_T, REBIN_MATRIX)
 """What ``ensure_rebin_and_resample`` adds."""
 
