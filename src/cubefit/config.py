@@ -13,6 +13,7 @@ Normalization = Literal["losvd", "unit"]
 RowOrder = Literal["random", "sequential"]
 WarmStart = Literal["auto", "resume", "jacobi", "zeros", "x0"]
 OperatorKind = Literal["auto", "stored", "matrix-free"]
+Method = Literal["kaczmarz", "exact"]
 
 LARGEST = 2**63 - 1
 """What an integer in a file can hold."""
@@ -51,7 +52,34 @@ def require_real(name: str, value: object) -> None:
         raise ConfigError(f"{name}={value!r}: give a number.")
 
 
-def unwrap_numpy(settings: BuildConfig | SolverCfg | TrackerConfig) -> None:
+def require_not_negative(name: str, value: float) -> None:
+    """Raise ConfigError unless a number is finite and not negative."""
+    require_real(name, value)
+    if not 0 <= value < float("inf"):
+        raise ConfigError(f"{name}={value}: give a finite number, 0 or more.")
+
+
+def require_above_zero(name: str, value: float | None) -> None:
+    """Raise ConfigError unless a number is finite and positive, or None."""
+    if value is None:
+        return
+    require_real(name, value)
+    if not 0 < value < float("inf"):
+        raise ConfigError(f"{name}={value}: give a finite number above 0.")
+
+
+def require_ratio_settings(anchor: int | str, min_weight: float) -> None:
+    """Raise ConfigError unless they are a component or ``auto``, and a share below one."""
+    require_real("ratio_min_weight", min_weight)
+    if not 0 <= min_weight < 1:
+        raise ConfigError(
+            f"ratio_min_weight={min_weight}: relative to the largest weight, give 0 to below 1."
+        )
+    if anchor != "auto":
+        require_whole("ratio_anchor ('auto' or a component)", anchor, 0)
+
+
+def unwrap_numpy(settings: BuildConfig | SolverCfg | PriorCfg | ExactCfg | TrackerConfig) -> None:
     """Replace NumPy scalars by the Python numbers that they hold, while settings are made."""
     for field in fields(settings):
         value = getattr(settings, field.name)
@@ -112,6 +140,9 @@ class SolverCfg:
     """Components below this weight, relative to the largest, get no ratio row."""
     ratio_batch: int = 2
     """Ratio rows per batch, at least 1."""
+    regularization: float = 0.0
+    """Smoothness of the populations, see `PriorCfg`: after every spaxel a proximal step of the
+    second differences, of strength ``lr * regularization^2`` over an epoch."""
 
     def __post_init__(self) -> None:
         """Check every setting."""
@@ -119,7 +150,8 @@ class SolverCfg:
         for name in ("epochs", "pixels_per_aperture", "ratio_batch"):
             require_whole(name, getattr(self, name), 1)
         require_whole("seed", self.seed, 0)
-        for name in ("lr", "ratio_prob", "ratio_min_weight"):
+        require_not_negative("regularization", self.regularization)
+        for name in ("lr", "ratio_prob"):
             require_real(name, getattr(self, name))
         require_choice("row_order", self.row_order, RowOrder)
         require_flag("project_nonneg", self.project_nonneg)
@@ -133,13 +165,66 @@ class SolverCfg:
             raise ConfigError(f"ratio_eta={self.ratio_eta}: must lie in (0, 2).")
         if not 0 <= self.ratio_prob <= 1:
             raise ConfigError(f"ratio_prob={self.ratio_prob}: is a chance, give 0 to 1.")
-        if not 0 <= self.ratio_min_weight < 1:
-            raise ConfigError(
-                f"ratio_min_weight={self.ratio_min_weight}: relative to the largest weight, "
-                "give 0 to below 1."
-            )
-        if self.ratio_anchor != "auto":
-            require_whole("ratio_anchor ('auto' or a component)", self.ratio_anchor, 0)
+        require_ratio_settings(self.ratio_anchor, self.ratio_min_weight)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorCfg:
+    """Prior terms of the objective of an exact fit."""
+
+    ratio_use: bool | None = None
+    """Hold the components to the ratios of the orbit weights; None does so when they are given."""
+    ratio_weight: float = 300.0
+    """One over the relative scatter that the ratios are allowed. 0 leaves them free."""
+    ratio_anchor: int | Literal["auto"] = "auto"
+    """Component that the ratios refer to; ``auto`` takes the one of largest weight."""
+    ratio_min_weight: float = 1e-4
+    """Components below this weight, relative to the largest, get no ratio row."""
+    regularization: float | Literal["auto"] = 0.0
+    """Weight of the second differences of the populations of each component along metallicity, age
+    and alpha, in units of the component's expected weight per population: 1 / regularization is
+    their allowed scatter, as with pPXF's ``regul``. ``auto`` raises it until chi2 has grown by
+    ``sqrt(2 N)``."""
+    total_weight: float | None = None
+    """What all weights sum to, if it is known; None takes it from a fit without smoothness."""
+
+    def __post_init__(self) -> None:
+        """Check every setting."""
+        unwrap_numpy(self)
+        if self.ratio_use is not None:
+            require_flag("ratio_use", self.ratio_use)
+        require_not_negative("ratio_weight", self.ratio_weight)
+        require_ratio_settings(self.ratio_anchor, self.ratio_min_weight)
+        if isinstance(self.regularization, str):
+            require_choice("regularization", self.regularization, Literal["auto"])
+        else:
+            require_not_negative("regularization", self.regularization)
+        require_above_zero("total_weight", self.total_weight)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExactCfg:
+    """How the exact solver runs, and when it stops."""
+
+    gap_tolerance: float = 1e-6
+    """Relative duality gap at which the fit is finished."""
+    max_rounds: int = 200
+    """Rounds, at least 1; each stage of the preparation has as many."""
+    time_limit_s: float | None = None
+    """Seconds after which no further round begins."""
+    columns_per_round: int = 2
+    """Columns that a component may add to the working set at once."""
+    max_memory_gb: float | None = None
+    """Memory that the process may take; None takes half of the machine's."""
+
+    def __post_init__(self) -> None:
+        """Check every setting."""
+        unwrap_numpy(self)
+        for name in ("max_rounds", "columns_per_round"):
+            require_whole(name, getattr(self, name), 1)
+        require_above_zero("gap_tolerance", self.gap_tolerance)
+        for name in ("time_limit_s", "max_memory_gb"):
+            require_above_zero(name, getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Where a Kaczmarz fit starts, and what identifies it."""
+"""Where a Kaczmarz fit starts, and what identifies a fit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cubefit.config import SolverCfg, WarmStart
+from cubefit.config import PriorCfg, SolverCfg, WarmStart
 from cubefit.errors import ConfigError
 from cubefit.fit_follower import state_of
 from cubefit.inverse.kaczmarz import KaczmarzState
@@ -54,12 +54,27 @@ def starting_point(
     return KaczmarzState(x=seed), 0, "jacobi"
 
 
+def digest_of_weights(orbit_weights: ArrayLike | None, ratio_use: bool | None) -> str | None:
+    """Return the digest of the orbit weights that act, or None."""
+    if orbit_weights is None or ratio_use is False:
+        return None
+    return digest_array(np.asarray(orbit_weights, np.float64))
+
+
+def identity_of_exact(
+    priors: PriorCfg, orbit_weights: ArrayLike | None, digest: str
+) -> dict[str, Any]:
+    """Return what identifies an exact fit in its checkpoints: its objective."""
+    weights = digest_of_weights(orbit_weights, priors.ratio_use)
+    terms = asdict(priors) | {"orbit_weights": weights}
+    return {"method": "exact", "settings": {}, "priors": terms, "digest": digest}
+
+
 def identity_of(cfg: SolverCfg, orbit_weights: ArrayLike | None, digest: str) -> dict[str, Any]:
     """Return what identifies a fit in its checkpoints: the same identity gives the same bits."""
     settings = {name: value for name, value in asdict(cfg).items() if name != "epochs"}
-    weights = None
-    if orbit_weights is not None and cfg.ratio_use is not False:
-        weights = digest_array(np.asarray(orbit_weights, np.float64))
-    priors = {name: value for name, value in settings.items() if name.startswith("ratio_")}
+    weights = digest_of_weights(orbit_weights, cfg.ratio_use)
+    terms = ("ratio_", "regularization")
+    priors = {name: value for name, value in settings.items() if name.startswith(terms)}
     priors |= {"orbit_weights": weights}
     return {"method": "kaczmarz", "settings": settings, "priors": priors, "digest": digest}

@@ -44,6 +44,11 @@ class StopRequest:
             self.stop(self._at_once)
 
     @property
+    def is_interrupt(self) -> bool:
+        """Whether the wish came by Ctrl-C."""
+        return self.signal == signal.SIGINT
+
+    @property
     def is_at_once(self) -> bool:
         """Whether a signal would end the work where it is."""
         return self._at_once is not None

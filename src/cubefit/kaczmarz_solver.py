@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cubefit.config import SolverCfg
-from cubefit.inverse.kaczmarz import KaczmarzState, sweeps
+from cubefit.inverse.kaczmarz import KaczmarzState, smoother_of, sweeps
 from cubefit.inverse.objective import Objective
 from cubefit.inverse.operators import Operator
 from cubefit.inverse.ratio import ratio_rows
@@ -36,6 +36,7 @@ def solve_global_kaczmarz(
     *,
     first_epoch: int = 0,
     orbit_weights: ArrayLike | None = None,
+    template_shape: Sequence[int] | None = None,
     on_epoch_end: EpochHook | None = None,
     on_batch: BatchHook | None = None,
     on_state: StateHook | None = None,
@@ -59,6 +60,8 @@ def solve_global_kaczmarz(
         give the same bits as one call of two. The fit ends after ``first_epoch + cfg.epochs``.
     orbit_weights : array_like, shape (C,), optional
         Targets of the ratio rows, any scale.
+    template_shape : sequence of int, optional
+        Sizes of the template axes, along which ``cfg.regularization`` smooths; default one axis.
     on_epoch_end : callable, optional
         Called with the number of finished epochs and ``x`` (C, P); copy it to keep it.
     on_batch : callable, optional
@@ -79,6 +82,7 @@ def solve_global_kaczmarz(
     started = time.monotonic()
     S = operator.shape[0]
     ratio = ratio_rows(orbit_weights, operator.shape[1], cfg)
+    smoother = smoother_of(template_shape or operator.shape[2:3], cfg, S)
     if not isinstance(start, KaczmarzState):
         start = KaczmarzState(x=start, epoch=first_epoch)
     last = replace(cfg, epochs=first_epoch + cfg.epochs)
@@ -86,7 +90,7 @@ def solve_global_kaczmarz(
     history: list[float] = []
     left = max(S * (last.epochs - start.epoch) - start.position, 0)
     with Progress("Kaczmarz", left, verbose=verbose) as progress:
-        for state in sweeps(operator, objective, last, start, ratio):
+        for state in sweeps(operator, objective, last, start, ratio, smoother):
             x = state.x
             progress.advance(1, f"epoch {state.epoch + 1}, rmse {state.rmse:.4g}")
             if on_batch is not None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,8 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from cubefit import threads
 from cubefit.config import (
+    ExactCfg,
+    Method,
     Normalization,
     OperatorKind,
+    PriorCfg,
     RowOrder,
     SolverCfg,
     WarmStart,
@@ -24,26 +25,22 @@ from cubefit.config import (
     require_positive,
 )
 from cubefit.errors import ConfigError, MissingDataError
-from cubefit.fit_follower import Follower
-from cubefit.fit_start import identity_of, require_use, starting_point
+from cubefit.exact_fit import ExactFit
+from cubefit.fit_parts import FitParts, choose_operator
+from cubefit.fit_start import require_use
 from cubefit.fit_tracker import FitTracker, TrackerConfig
-from cubefit.hypercube_reader import HyperCubeReader
 from cubefit.inputs import checked_solution
 from cubefit.interrupts import stop_requests
-from cubefit.inverse.kaczmarz import KaczmarzState
-from cubefit.inverse.matrix_free import MatrixFreeOperator
-from cubefit.inverse.objective import Objective
-from cubefit.inverse.operators import Operator, StoredOperator
-from cubefit.inverse.ratio import ratio_rows
-from cubefit.kaczmarz_solver import BatchHook, EpochHook, solve_global_kaczmarz
+from cubefit.kaczmarz_fit import KaczmarzFit
+from cubefit.kaczmarz_solver import BatchHook, EpochHook
 from cubefit.progress import visible_log
 from cubefit.store.amend import amended
 from cubefit.store.digests import digest_inputs
 from cubefit.store.files import writing_to
 from cubefit.store.fit_group import finish_fit_group
 from cubefit.store.handle import READ_DAMAGE, amending, reading, require_writable
-from cubefit.store.load import read_dims, read_model_inputs, read_objective
-from cubefit.store.results import acting_cube, own_normalization, write_solution
+from cubefit.store.load import read_dims, read_objective, read_template_axes
+from cubefit.store.results import write_solution
 from cubefit.store.resume import Earlier, Wanted, read_earlier
 
 logger = logging.getLogger(__name__)
@@ -51,32 +48,17 @@ logger = logging.getLogger(__name__)
 Float = NDArray[np.float64]
 
 COMMITTED_STATS = (
-    "method", "epochs_total", "seed", "chi2", "n_voxels", "warm_start", "operator", "normalization",
+    "method", "epochs_total", "seed", "objective", "chi2", "n_voxels", "gap_abs", "gap_rel",
+    "rounds", "outcome", "regularization", "total_weight", "warm_start", "operator",
+    "normalization",
 )  # fmt: skip
 """What stands beside ``/X_global`` in the file."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Fit:
-    """The parts of a fit, put together."""
-
-    model: Operator
-    objective: Objective
-    operator: str
-    normalization: Normalization
-    run: dict[str, Any]
-    """See `identity_of`."""
-    start: KaczmarzState
-    first_epoch: int
-    """Epochs behind the fit."""
-    origin: str
-    """Where ``start`` came from."""
-    earlier: Earlier | None
-
-    def told(self) -> str:
-        """Return where the fit starts, for the log."""
-        note = "" if self.earlier is None else self.earlier.note
-        return f"{self.origin} ({note})" if note else self.origin
+def require_unused(name: str, value: object, reason: str) -> None:
+    """Raise ConfigError if an argument is given that would go unused."""
+    if value is not None:
+        raise ConfigError(f"{name} {reason}: leave it out, or choose another method.")
 
 
 class PipelineRunner:
@@ -97,33 +79,6 @@ class PipelineRunner:
         self.path = Path(h5_path)
         with reading(self.path) as file:
             self.dims = read_dims(file)
-
-    def _operator(
-        self,
-        kind: OperatorKind,
-        normalization: Normalization | None,
-        digest: str,
-        stack: ExitStack,
-    ) -> tuple[Operator, Normalization, str]:
-        """Return the operator, the normalization it has, and its name."""
-        with reading(self.path) as file:
-            if kind == "matrix-free":
-                stored, acting = False, normalization or own_normalization(file)
-            else:
-                stored, acting = acting_cube(file, self.path, normalization, digest)
-            if kind == "stored" and not stored:
-                raise MissingDataError(
-                    f"{self.path} has no finished HyperCube: run build_hypercube, or fit with "
-                    "operator='matrix-free'."
-                )
-            if stored:
-                reader = stack.enter_context(HyperCubeReader(self.path))
-                return StoredOperator(reader), acting, "stored"
-            inputs = read_model_inputs(file, acting)
-        if kind == "auto":
-            logger.info("%s has no finished HyperCube: fitting matrix-free.", self.path)
-        operator = MatrixFreeOperator(inputs.losvd, inputs.shifted_templates())
-        return operator, acting, "matrix-free"
 
     def _earlier(self, warm_start: WarmStart, x0: Float | None, wanted: Wanted) -> Earlier | None:
         """Return what to go on from in the file, or None to start elsewhere."""
@@ -177,6 +132,14 @@ class PipelineRunner:
         ratio_batch: int = 2,
         operator: OperatorKind = "auto",
         normalization: Normalization | None = None,
+        method: Method = "kaczmarz",
+        gap_tolerance: float = 1e-6,
+        max_rounds: int = 200,
+        time_limit_s: float | None = None,
+        max_memory_gb: float | None = None,
+        ratio_weight: float = 300.0,
+        regularization: float | Literal["auto"] = 0.0,
+        total_weight: float | None = None,
         tracker: FitTracker | TrackerConfig | bool = True,
         on_epoch_end: EpochHook | None = None,
         on_batch: BatchHook | None = None,
@@ -184,13 +147,15 @@ class PipelineRunner:
         """Fit all spaxels at once and commit the result as ``/X_global``.
 
         While it runs, its metrics and checkpoints go to ``/Fit``. A fit that was stopped, by
-        Ctrl-C, SIGTERM, SIGUSR1, SIGHUP or a kill, is completed by the same call, with the same
-        bits as if it had not been stopped: ``epochs`` then counts from its beginning.
+        Ctrl-C, SIGTERM, SIGUSR1, SIGHUP or a kill, is completed by the same call; Kaczmarz with the
+        same bits as if it had not been stopped: ``epochs`` then counts from its beginning.
+        ``method="exact"`` finds the optimum of the objective and bounds what is left of the way;
+        Ctrl-C ends it with the best point found so far.
 
         Parameters
         ----------
         epochs, pixels_per_aperture, lr, project_nonneg, row_order, seed
-            See `cubefit.config.SolverCfg`.
+            Of Kaczmarz, see `cubefit.config.SolverCfg`.
         orbit_weights : array_like, shape (C,), optional
             Targets of the component ratios, any scale, in the kind of ``x``: shares of light where
             templates have equal light. See the ``ratio_*`` settings there.
@@ -206,26 +171,38 @@ class PipelineRunner:
             ``/X_global``, else the Jacobi seed. ``resume`` does the same, but takes ``x0`` last
             and no seed. The others start afresh.
         ratio_use, ratio_prob, ratio_eta, ratio_anchor, ratio_min_weight, ratio_batch
-            See `cubefit.config.SolverCfg`.
+            See `cubefit.config.SolverCfg`; ``ratio_prob``, ``ratio_eta`` and ``ratio_batch`` are of
+            Kaczmarz.
         operator : {"auto", "stored", "matrix-free"}
-            Fit from the HyperCube in the file, or without it; ``auto`` takes it if it is finished.
+            Fit from the HyperCube in the file, or without it. ``auto`` takes it for Kaczmarz if it
+            is finished, and not for the exact method, which is faster without.
         normalization : {"losvd", "unit"}, optional
             Of a matrix-free fit; default that of the HyperCube in the file, finished or not, else
             ``losvd``. A stored one knows its own.
+        method : {"kaczmarz", "exact"}
+            Kaczmarz sweeps, or the global optimum with its certificate.
+        gap_tolerance, max_rounds, time_limit_s, max_memory_gb
+            Of the exact method, see `cubefit.config.ExactCfg`.
+        ratio_weight, total_weight
+            Of the exact method, see `cubefit.config.PriorCfg`.
+        regularization : float or "auto"
+            Smoothness of the populations of each component, see `cubefit.config.PriorCfg`; with
+            Kaczmarz a number, see `cubefit.config.SolverCfg`.
         tracker : bool, TrackerConfig or FitTracker
             How the fit is followed. False writes nothing before the end, and keeps no other writer
             out meanwhile.
         on_epoch_end, on_batch : callable, optional
-            See `cubefit.kaczmarz_solver.solve_global_kaczmarz`.
+            See `cubefit.kaczmarz_solver.solve_global_kaczmarz`; the exact method calls the first
+            after each round.
 
         Returns
         -------
         x : ndarray, shape (C*P,)
             Physical units; ``x.reshape(C, P)``.
         stats : dict
-            What `solve_global_kaczmarz` says, and ``warm_start``, ``operator``,
-            ``normalization``, ``seed``, and ``committed``: False if ``/X_global`` could not be
-            written, which is logged as an error.
+            What `solve_global_kaczmarz` or `cubefit.exact_solver.solve_global_exact` says, and
+            ``warm_start``, ``operator``, ``normalization``, and ``committed``: False if
+            ``/X_global`` could not be written, which is logged as an error.
 
         Raises
         ------
@@ -239,20 +216,51 @@ class PipelineRunner:
             After Ctrl-C or another signal, once a checkpoint is on disk. The second of them ends
             the program with exit code 75, on which a batch script can run the same again.
         """
-        cfg = SolverCfg(
-            epochs=epochs,
-            pixels_per_aperture=pixels_per_aperture,
-            lr=lr,
-            project_nonneg=project_nonneg,
-            row_order=row_order,
-            seed=seed,
-            ratio_use=ratio_use,
-            ratio_prob=ratio_prob,
-            ratio_eta=ratio_eta,
-            ratio_anchor=ratio_anchor,
-            ratio_min_weight=ratio_min_weight,
-            ratio_batch=ratio_batch,
-        )
+        require_choice("method", method, Method)
+        plan: KaczmarzFit | ExactFit
+        if method == "exact":
+            require_unused("on_batch", on_batch, "is called by Kaczmarz sweeps only")
+            plan = ExactFit(
+                cfg=ExactCfg(
+                    gap_tolerance=gap_tolerance,
+                    max_rounds=max_rounds,
+                    time_limit_s=time_limit_s,
+                    max_memory_gb=max_memory_gb,
+                ),
+                priors=PriorCfg(
+                    ratio_weight=ratio_weight,
+                    ratio_use=ratio_use,
+                    ratio_anchor=ratio_anchor,
+                    ratio_min_weight=ratio_min_weight,
+                    regularization=regularization,
+                    total_weight=total_weight,
+                ),
+                orbit_weights=orbit_weights,
+                on_round_end=on_epoch_end,
+            )
+        else:
+            if regularization == "auto":
+                raise ConfigError("regularization='auto' needs method='exact': give a number.")
+            plan = KaczmarzFit(
+                cfg=SolverCfg(
+                    epochs=epochs,
+                    pixels_per_aperture=pixels_per_aperture,
+                    lr=lr,
+                    project_nonneg=project_nonneg,
+                    row_order=row_order,
+                    seed=seed,
+                    ratio_prob=ratio_prob,
+                    ratio_eta=ratio_eta,
+                    ratio_batch=ratio_batch,
+                    ratio_use=ratio_use,
+                    ratio_anchor=ratio_anchor,
+                    ratio_min_weight=ratio_min_weight,
+                    regularization=regularization,
+                ),
+                orbit_weights=orbit_weights,
+                on_epoch_end=on_epoch_end,
+                on_batch=on_batch,
+            )
         require_choice("warm_start", warm_start, WarmStart)
         require_choice("operator", operator, OperatorKind)
         if normalization is not None:
@@ -268,116 +276,66 @@ class PipelineRunner:
             self._tracker(tracker) as follow_up,
             ExitStack() as stack,
         ):
-            request.stop_at_once(
-                f"the sweeps of {self.path} had not begun; the same call begins them."
-            )
-            fit = self._set_up(cfg, orbit_weights, x0, warm_start, operator, normalization, stack)
-            logger.info("Fitting %s (%s), starting from %s.", self.path, fit.operator, fit.told())
-            if fit.start.epoch >= fit.first_epoch + cfg.epochs:
-                logger.warning(
-                    "The unfinished fit has %d of the %d epochs that were asked for behind it: it "
-                    "is committed as it is.", fit.start.epoch - fit.first_epoch, cfg.epochs,
-                )  # fmt: skip
+            request.stop_at_once(f"the fit of {self.path} had not begun; the same call begins it.")
+            parts = self._set_up(plan, x0, warm_start, operator, normalization, method, stack)
             if follow_up is not None:
-                self._announce(fit, cfg, orbit_weights, follow_up)
-            follower = Follower(
-                self.path,
-                follow_up,
-                request,
-                fit.start,
-                n_spaxels=self.dims["nSpat"],
-                first_epoch=fit.first_epoch,
-                last_epoch=fit.first_epoch + cfg.epochs,
-                same_call="the same call"
-                if warm_start in ("auto", "resume") and x0 is None
-                else "a call with warm_start='auto' and without x0 (no --fresh)",
-                on_epoch_end=on_epoch_end,
-                on_batch=on_batch,
-            )
-            with follower.at_work():
-                x, stats = solve_global_kaczmarz(
-                    fit.model,
-                    fit.objective,
-                    fit.start,
-                    cfg,
-                    first_epoch=fit.first_epoch,
-                    orbit_weights=orbit_weights,
-                    on_state=follower.follow,
-                    verbose=verbose,
-                )
-            stats |= {
-                "warm_start": fit.origin,
-                "operator": fit.operator,
-                "normalization": fit.normalization,
-                "seed": cfg.seed,
-            }
-            follower.save(stats["chi2"])
-            stats["committed"] = self._commit(x, stats, fit.run, follow_up)
-            if request:
-                request.stop(f"the fit of {self.path} is complete; the same call adds epochs.")
+                self._announce(parts, orbit_weights, follow_up)
+            x, stats = plan.run(parts, follow_up, request, warm_start, verbose=verbose)
+            stats |= {"operator": parts.operator, "normalization": parts.normalization}
+            stats["committed"] = self._commit(x, stats, parts.run, follow_up)
+            if request and not (method == "exact" and request.is_interrupt):
+                request.stop(f"the fit of {self.path} is complete; the same call adds to it.")
         return x.ravel(), stats
 
     def _set_up(
         self,
-        cfg: SolverCfg,
-        orbit_weights: ArrayLike | None,
+        plan: KaczmarzFit | ExactFit,
         x0: ArrayLike | None,
         warm_start: WarmStart,
         operator: OperatorKind,
         normalization: Normalization | None,
+        method: Method,
         stack: ExitStack,
-    ) -> _Fit:
+    ) -> FitParts:
         """Check the rest of the arguments, and put the parts of the fit together."""
         with reading(self.path) as file:
             self.dims, objective = read_dims(file), read_objective(file)
             digests = digest_inputs(file)
-        C, P = self.dims["nComp"], self.dims["nPop"]
-        ratio_rows(orbit_weights, C, cfg)
-        given = None if x0 is None else checked_solution(x0, C, P)
+            template_shape, _ = read_template_axes(file)
+        plan.check(self.dims["nComp"], template_shape)
+        given = None if x0 is None else checked_solution(x0, self.dims["nComp"], self.dims["nPop"])
         require_use(warm_start, given)
-        model, acting, name = self._operator(operator, normalization, digests.models, stack)
-        run = identity_of(cfg, orbit_weights, digests.fit)
-        wanted = Wanted(digest=digests.fit, normalization=acting, run=run)
-        earlier = self._earlier(warm_start, given, wanted)
-        start, first_epoch, origin = starting_point(
-            earlier, given, warm_start, model, objective, cfg
-        )
-        return _Fit(
-            model=model,
+        chosen = choose_operator(self.path, operator, normalization, digests.models, method, stack)
+        run = plan.identity(digests.fit)
+        wanted = Wanted(digest=digests.fit, normalization=chosen.normalization, run=run)
+        return FitParts(
+            path=self.path,
+            model=chosen.operator,
             objective=objective,
-            operator=name,
-            normalization=acting,
+            template_shape=template_shape,
+            operator=chosen.name,
+            normalization=chosen.normalization,
             run=run,
-            start=start,
-            first_epoch=first_epoch,
-            origin=origin,
-            earlier=earlier,
+            x0=given,
+            earlier=self._earlier(warm_start, given, wanted),
         )
 
     @staticmethod
-    def _announce(
-        fit: _Fit, cfg: SolverCfg, orbit_weights: ArrayLike | None, tracker: FitTracker
-    ) -> None:
-        """Tell a tracker, and all who ask for the status of the file, which fit begins."""
+    def _announce(parts: FitParts, orbit_weights: ArrayLike | None, tracker: FitTracker) -> None:
+        """Tell a tracker which fit begins."""
         tracker.set_orbit_weights(orbit_weights)
         tracker.begin(
-            run=fit.run,
-            normalization=fit.normalization,
-            fresh=fit.earlier is None,
-            elapsed_s=None if fit.earlier is None else fit.earlier.elapsed_s,
-        )
-        tracker.tell(
-            fitting_since=time.time() - tracker.elapsed_s,
-            elapsed_before=tracker.elapsed_s,
-            epochs_before=fit.start.epoch,
-            epochs_wanted=fit.first_epoch + cfg.epochs,
+            run=parts.run,
+            normalization=parts.normalization,
+            fresh=parts.earlier is None,
+            elapsed_s=None if parts.earlier is None else parts.earlier.elapsed_s,
         )
 
     def _commit(
         self, x: Float, stats: dict[str, Any], run: Mapping[str, Any], tracker: FitTracker | None
     ) -> bool:
         """Write the solution; if that fails, say so rather than lose hours of work."""
-        kept = {key: stats[key] for key in COMMITTED_STATS}
+        kept = {key: stats[key] for key in COMMITTED_STATS if key in stats}
         try:
             # A tracker has the right to write already.
             change = (amending if tracker is None else amended)(self.path, growth=x.nbytes)

@@ -7,8 +7,16 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Final
 
 from threadpoolctl import ThreadpoolController
+
+CGROUP_LIMITS: Final = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+"""Where containers and batch systems set the memory."""
 
 
 def usable_cores() -> int:
@@ -16,6 +24,18 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def usable_memory() -> float:
+    """Return the bytes of memory that this process may use: of the machine, or of its cgroup."""
+    installed = float(os.sysconf("SC_PAGE_SIZE")) * float(os.sysconf("SC_PHYS_PAGES"))
+    limits = [installed]
+    for name in CGROUP_LIMITS:
+        try:
+            limits.append(float(name.read_text()))
+        except (OSError, ValueError):  # not of this kind, or "max"
+            continue
+    return min(limits)
 
 
 def blas_threads(count: int | None) -> AbstractContextManager[object]:

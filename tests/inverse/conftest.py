@@ -127,7 +127,10 @@ class Kind:
     def of(self, problem):
         """Return the operator of a problem."""
         if self.name == "stored":
-            return StoredOperator(Planes(problem.models.astype(self.dtype)))
+            return StoredOperator(
+                Planes(problem.models.astype(self.dtype)),
+                lambda: MatrixFreeOperator(problem.losvd, problem.shifted),
+            )
         return MatrixFreeOperator(problem.losvd, problem.shifted, dtype=self.dtype)
 
 

@@ -87,7 +87,13 @@ def test_a_faint_spaxel_keeps_its_precision():
 
 @pytest.mark.parametrize("scale", [1e-60, 1e60])
 def test_dense_rows_in_units_beyond_float32(scale):
-    rows = FactoredRows(np.ones((1, 2), np.float32), np.ones((3, 1, 2), np.float32), scale)
+    rows = FactoredRows(
+        losvd=np.ones((1, 2), np.float32),
+        components=np.arange(2),
+        n_components=2,
+        shifted=np.ones((3, 1, 2), np.float32),
+        scale=scale,
+    )
     np.testing.assert_array_equal(rows.dense(), np.full((3, 2, 2), scale))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from cubefit.config import SolverCfg
 from cubefit.errors import InputError
 from cubefit.inverse.objective import Float, Objective
 from cubefit.inverse.operators import Operator, SpaxelRows, require_shape
+from cubefit.inverse.priors import smoothness
 from cubefit.inverse.ratio import RatioRows
 
 
@@ -89,12 +90,44 @@ def spaxel_order(n_spaxels: int, config: SolverCfg, epoch: int) -> NDArray[np.in
     return np.random.default_rng([config.seed, epoch]).permutation(n_spaxels)
 
 
+def smoother_of(shape: Sequence[int], config: SolverCfg, n_spaxels: int) -> Float | None:
+    """Return the proximal step of the smoothness that one spaxel's share of an epoch brings.
+
+    It minimises ``|q - q0|^2 / 2 + lr regularization^2 |D q|^2 / (2 S)`` for the populations ``q``
+    of a component; the step is the same in any unit.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Sizes of the template axes, whose product is P.
+    config : SolverCfg
+        Its ``lr`` and ``regularization``.
+    n_spaxels : int
+        S.
+
+    Returns
+    -------
+    ndarray, shape (P, P), or None
+        None without regularization.
+
+    Raises
+    ------
+    ConfigError
+        If no axis has three points.
+    """
+    if not config.regularization:
+        return None
+    bending = smoothness(shape, config.regularization) * (config.lr / n_spaxels)
+    return np.asarray(np.linalg.inv(np.eye(bending.shape[0]) + bending))
+
+
 def sweeps(
     operator: Operator,
     objective: Objective,
     config: SolverCfg,
     state: KaczmarzState,
     ratio: RatioRows | None = None,
+    smoother: Float | None = None,
 ) -> Iterator[KaczmarzState]:
     """Sweep over the cube, yielding after every spaxel.
 
@@ -110,6 +143,8 @@ def sweeps(
         Where to begin; its ``x`` is not changed.
     ratio : RatioRows, optional
         Orbit-weight rows to mix in.
+    smoother : ndarray, shape (P, P), optional
+        Applied to the populations of every component after each spaxel, see `smoother_of`.
 
     Yields
     ------
@@ -144,6 +179,8 @@ def sweeps(
                 rmse = float(np.sqrt(np.mean((residual * objective.inverse_noise[s, pixels]) ** 2)))
                 x += rows.backproject(project_rows(rows, residual, config.lr))
                 squares, n_lit = squares + rmse**2, n_lit + 1
+            if smoother is not None:
+                x = x @ smoother
             if config.project_nonneg:
                 np.maximum(x, 0.0, out=x)
             yield KaczmarzState(

@@ -6,14 +6,17 @@ the HyperCube would take 616 GB of disk.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from cubefit.errors import InputError
-from cubefit.inverse.operators import Float, require_shape
-from cubefit.inverse.scaling import LOSVD_FLOOR, order_one
+from cubefit.inverse.light import LightBlock, light_blocks, runs_of
+from cubefit.inverse.operators import Factors, Float, Members, require_shape
+from cubefit.inverse.scaling import LOSVD_FLOOR, order_one, power_of_two
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,11 @@ class FactoredRows:
     """
 
     losvd: NDArray[np.floating]
-    """Shape (V, C), scaled to order one."""
+    """Shape (V, m), scaled to order one, of the components with light."""
+    components: NDArray[np.intp]
+    """Shape (m,), which these are."""
+    n_components: int
+    """How many there are altogether, C."""
     shifted: NDArray[np.floating]
     """Shape (K, V, P), scaled to order one."""
     scale: float
@@ -34,7 +41,7 @@ class FactoredRows:
     def dot(self, x: Float) -> Float:
         """Return ``A_s x``."""
         K = self.shifted.shape[0]
-        broadened, scale = order_one(self.losvd @ x, self.shifted.dtype)
+        broadened, scale = order_one(self.losvd @ x[self.components], self.shifted.dtype)
         light = self.shifted.reshape(K, -1) @ broadened.ravel()
         return light.astype(np.float64) * (scale * self.scale)
 
@@ -43,7 +50,9 @@ class FactoredRows:
         K, V, P = self.shifted.shape
         scaled, scale = order_one(alpha, self.shifted.dtype)
         summed = (scaled @ self.shifted.reshape(K, V * P)).reshape(V, P)
-        return (self.losvd.T @ summed).astype(np.float64) * (scale * self.scale)
+        result = np.zeros((self.n_components, P))
+        result[self.components] = self.losvd.T @ summed
+        return result * (scale * self.scale)
 
     def gram(self) -> Float:
         """Return ``A_s A_s^T``.
@@ -59,8 +68,46 @@ class FactoredRows:
 
     def dense(self) -> NDArray[np.floating]:
         """Return ``A_s``, shape (K, C, P), in float64: physical units may not fit float32."""
-        models = np.matmul(self.losvd.T, self.shifted)
-        return np.asarray(np.multiply(models, self.scale, dtype=np.float64))
+        K, _, P = self.shifted.shape
+        models = np.zeros((K, self.n_components, P))
+        models[:, self.components] = np.matmul(self.losvd.T, self.shifted)
+        return models * self.scale
+
+
+@dataclass(frozen=True, slots=True)
+class LitBlock(LightBlock):
+    """A block of spaxels with the LOSVDs of the components that light it up."""
+
+    kernels: NDArray[np.floating]
+    """Shape (n, m, V), scaled to order one."""
+
+    @classmethod
+    def holding(
+        cls, block: LightBlock, losvd: NDArray[np.floating], scale: float, dtype: np.dtype[Any]
+    ) -> LitBlock:
+        """Return a block with its part of the LOSVDs (S, V, C), divided by ``scale``."""
+        part = losvd[block.spaxels][:, :, block.components].transpose(0, 2, 1)
+        kernels = np.empty(part.shape, dtype)
+        np.divide(part, losvd.dtype.type(scale), out=kernels, casting="same_kind")
+        kernels[np.abs(kernels) < LOSVD_FLOOR] = 0.0
+        return cls(block.spaxels, block.components, kernels)
+
+    def observe(self, per_bin: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return the spectra (n, L) of ``per_bin`` (C, V, L): light of each component and bin."""
+        n, L = self.kernels.shape[0], per_bin.shape[2]
+        light = np.zeros((n, L), per_bin.dtype)
+        for here, run in runs_of(self.components):
+            kernels = self.kernels[:, here].reshape(n, -1)
+            light += kernels @ per_bin[run].reshape(-1, L)
+        return light
+
+    def backproject(self, residual: NDArray[np.floating], per_bin: NDArray[np.floating]) -> None:
+        """Add the transpose of `observe`, of the residual (S, L), to ``per_bin`` (C, V, L)."""
+        n, _, V = self.kernels.shape
+        part = residual if n == residual.shape[0] else residual[self.spaxels]
+        for here, run in runs_of(self.components):
+            kernels = self.kernels[:, here].reshape(n, -1)
+            per_bin[run] += (kernels.T @ part).reshape(-1, V, part.shape[1])
 
 
 class MatrixFreeOperator:
@@ -95,19 +142,59 @@ class MatrixFreeOperator:
         self.dtype = np.dtype(dtype)
         lit = np.flatnonzero(losvd.any(axis=(0, 2)))
         span = slice(int(lit[0]), int(lit[-1]) + 1) if lit.size else slice(0, 1)
-        self._losvd, losvd_scale = order_one(losvd[:, span], self.dtype, LOSVD_FLOOR)
+        self._n_spaxels, _, self._n_components = losvd.shape
+        scale = power_of_two(losvd)
+        has_light = np.asarray((losvd > LOSVD_FLOOR * scale).any(axis=1))
+        self._blocks = [
+            LitBlock.holding(block, losvd[:, span], scale, self.dtype)
+            for block in light_blocks(has_light)
+        ]
+        self._place = np.full((self._n_spaxels, 2), -1)
+        for i, block in enumerate(self._blocks):
+            self._place[block.spaxels, 0] = i
+            self._place[block.spaxels, 1] = np.arange(block.spaxels.size)
         # (L, V, P): a pixel's block is contiguous for row solvers, and BLAS takes the strided
         # (P, L) view of one velocity bin at full speed.
         by_pixel = shifted[span].transpose(2, 0, 1)
         self._shifted, shifted_scale = order_one(by_pixel, self.dtype)
-        self._scale = losvd_scale * shifted_scale
+        self._scale = scale * shifted_scale
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Sizes ``(S, C, P, L)``."""
-        S, _, C = self._losvd.shape
         L, _, P = self._shifted.shape
-        return S, C, P, L
+        return self._n_spaxels, self._n_components, P, L
+
+    @property
+    def factors(self) -> Factors:
+        """The operator itself."""
+        return self
+
+    @property
+    def shifted(self) -> NDArray[np.floating]:
+        """Shifted templates, shape (L, V, P), scaled to order one."""
+        return self._shifted
+
+    @property
+    def scale(self) -> float:
+        """Physical units of a product of scaled LOSVDs and templates."""
+        return self._scale
+
+    @property
+    def n_pairs(self) -> int:
+        """Pairs of spaxel and component whose LOSVDs are held."""
+        return sum(block.n_pairs for block in self._blocks)
+
+    def kernels(self, spaxels: NDArray[np.intp] | slice) -> NDArray[np.floating]:
+        """Return the LOSVDs of some spaxels, shape (n, C, V), scaled to order one."""
+        places = self._place[spaxels]
+        result = np.zeros((len(places), self._n_components, self._shifted.shape[1]), self.dtype)
+        for i, block in enumerate(self._blocks):
+            here = np.flatnonzero(places[:, 0] == i)
+            if here.size:
+                rows = block.kernels[places[here, 1]]
+                result[np.ix_(here, block.components)] = rows
+        return result
 
     def matvec(self, x: Float) -> Float:
         """Return ``A x`` as two chains of matrix products."""
@@ -115,11 +202,13 @@ class MatrixFreeOperator:
         V = self._shifted.shape[1]
         require_shape("x", x, (C, P))
         weights, scale = order_one(x, self.dtype)
-        per_bin = np.empty((V, C, L), self.dtype)
+        per_bin = np.empty((C, V, L), self.dtype)
         for v in range(V):
-            np.matmul(weights, self._shifted[:, v].T, out=per_bin[v])
-        model = self._losvd.reshape(S, V * C) @ per_bin.reshape(V * C, L)
-        return np.asarray(model, np.float64) * (scale * self._scale)
+            np.matmul(weights, self._shifted[:, v].T, out=per_bin[:, v])
+        model = np.zeros((S, L))
+        for block in self._blocks:
+            model[block.spaxels] = block.observe(per_bin)
+        return model * (scale * self._scale)
 
     def rmatvec(self, residual: Float) -> Float:
         """Return ``A^T r`` as two chains of matrix products."""
@@ -127,18 +216,58 @@ class MatrixFreeOperator:
         V = self._shifted.shape[1]
         require_shape("The residual", residual, (S, L))
         scaled, scale = order_one(residual, self.dtype)
-        per_bin = (self._losvd.reshape(S, V * C).T @ scaled).reshape(V, C, L)
+        per_bin = np.zeros((C, V, L), self.dtype)
+        for block in self._blocks:
+            block.backproject(scaled, per_bin)
         result = np.zeros((C, P))
         for v in range(V):
-            result += per_bin[v] @ self._shifted[:, v]
+            result += per_bin[:, v] @ self._shifted[:, v]
         return result * (scale * self._scale)
 
+    def misfit(self, x: Float, data: Float | None, inverse_noise: Float) -> tuple[Float, Float]:
+        """Return the weighted residual ``W (A x - y)`` and ``A^T W`` times it."""
+        residual = self.matvec(x)
+        if data is not None:
+            residual -= data
+        residual *= inverse_noise
+        return residual, self.rmatvec(residual * inverse_noise)
+
     def rows(self, spaxel: int, pixels: NDArray[np.intp]) -> FactoredRows:
-        """Return the rows of one spaxel, over the velocity bins where it has light."""
-        losvd = self._losvd[spaxel]
-        lit = np.flatnonzero(losvd.any(axis=1))
+        """Return the rows of one spaxel, over its components and velocity bins with light."""
+        i, row = self._place[spaxel]
+        if i < 0:
+            components, kernels = np.arange(1), np.zeros((1, self._shifted.shape[1]), self.dtype)
+        else:
+            components, kernels = self._blocks[i].components, self._blocks[i].kernels[row]
+        lit = np.flatnonzero(kernels.any(axis=0))
         span = slice(int(lit[0]), int(lit[-1]) + 1) if lit.size else slice(0, 1)
-        return FactoredRows(losvd[span], self._shifted[pixels, span], self._scale)
+        return FactoredRows(
+            losvd=np.ascontiguousarray(kernels[:, span].T),
+            components=components,
+            n_components=self._n_components,
+            shifted=self._shifted[pixels, span],
+            scale=self._scale,
+        )
+
+    def columns(self, members: Members) -> Callable[[NDArray[np.intp]], Float]:
+        """Return what makes some columns in given spaxels, by one product per population."""
+        V, L = self._shifted.shape[1], self._shifted.shape[0]
+        groups = []
+        for p in np.unique(members.populations):
+            here = np.flatnonzero(members.populations == p)
+            template = np.ascontiguousarray(self._shifted[:, :, p].T) * self._scale
+            groups.append((here, members.components[here], template))
+
+        def make(spaxels: NDArray[np.intp]) -> Float:
+            kernels = np.ascontiguousarray(self.kernels(spaxels).transpose(1, 0, 2))
+            n = len(spaxels)
+            result = np.empty((members.size, n, L))
+            for here, components, template in groups:
+                stacked = kernels[components].reshape(-1, V)
+                result[here] = (stacked @ template).reshape(-1, n, L)
+            return result
+
+        return make
 
     def column_norms(self) -> Float:
         """Return the norm of every column from two small Gram matrices over velocity bins.
@@ -147,12 +276,15 @@ class MatrixFreeOperator:
         """
         _, C, P, _ = self.shape
         V = self._shifted.shape[1]
-        orbit = np.empty((C, V * V))
-        for c in range(C):
-            kernel = np.ascontiguousarray(self._losvd[:, :, c])
-            orbit[c] = (kernel.T @ kernel).ravel()
+        orbit = np.zeros((C, V, V))
+        for block in self._blocks:
+            for i, c in enumerate(block.components):
+                kernel = np.ascontiguousarray(block.kernels[:, i])
+                orbit[c] += kernel.T @ kernel
         squares = np.empty((C, P))
         for p in range(P):
             template = np.ascontiguousarray(self._shifted[:, :, p])
-            squares[:, p] = orbit @ (template.T @ template).ravel().astype(np.float64)
+            squares[:, p] = orbit.reshape(C, -1) @ (template.T @ template).ravel().astype(
+                np.float64
+            )
         return np.asarray(np.sqrt(np.maximum(squares, 0.0))) * self._scale

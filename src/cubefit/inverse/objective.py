@@ -1,4 +1,4 @@
-"""The objective of a fit: the weighted misfit over unmasked voxels.
+"""The objective of a fit: the weighted misfit over unmasked voxels, and the prior terms.
 
 A Kaczmarz projection onto a row does not change when the row and its datum are scaled, so noise
 moves its sweeps nowhere; it enters their seed and every figure of merit.
@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubefit.errors import InputError
+from cubefit.inverse.operators import Operator
+from cubefit.inverse.priors import Priors
 
 Float = NDArray[np.float64]
 
@@ -22,7 +24,7 @@ SMALLEST_NOISE: Final = float(np.finfo(np.float64).tiny)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
-    """``1/2 || (A x - y) / noise ||^2`` over the voxels in use.
+    """``1/2 || (A x - y) / noise ||^2`` over the voxels in use, and ``1/2 |prior rows x|^2``.
 
     Build it with `Objective.of`, which checks its arrays.
     """
@@ -33,6 +35,8 @@ class Objective:
     """One over the noise, shape (S, L); zero where a voxel is not in use."""
     has_noise: bool
     """False where no noise was given: every voxel then weighs one, and chi2 is a sum of squares."""
+    priors: Priors | None = None
+    """Prior terms; None where only the data count."""
 
     @classmethod
     def of(
@@ -115,6 +119,37 @@ class Objective:
         require_fitting("The model", model, self.data.shape)
         scaled = (model - self.data) * self.inverse_noise
         return np.asarray(np.einsum("sl,sl->s", scaled, scaled))
+
+    def at(self, operator: Operator, x: Float) -> Evaluation:
+        """Return value and gradient at ``x`` (C, P): one ``A x`` and one ``A^T r``."""
+        residual, gradient = operator.misfit(x, self.data, self.inverse_noise)
+        chi2, prior = float(np.vdot(residual, residual)), 0.0
+        if self.priors is not None:
+            prior, gradient = self.priors.value(x), gradient + self.priors.gradient(x)
+        return Evaluation(
+            x=x, residual=residual, gradient=gradient, chi2=chi2, value=0.5 * chi2 + prior
+        )
+
+    def curvature(self, operator: Operator, direction: Float) -> Float:
+        """Return the second derivative times ``direction`` (C, P)."""
+        _, result = operator.misfit(direction, None, self.inverse_noise)
+        return result if self.priors is None else result + self.priors.gradient(direction)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """The objective at one point."""
+
+    x: Float
+    """Weights, shape (C, P)."""
+    residual: Float
+    """``(A x - y) / noise``, shape (S, L); zero where a voxel is not in use."""
+    gradient: Float
+    """Shape (C, P), prior terms included."""
+    chi2: float
+    """Of the data alone."""
+    value: float
+    """The objective: half of chi2, and the prior terms."""
 
 
 def require_fitting(

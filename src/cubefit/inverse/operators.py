@@ -6,8 +6,9 @@ doors, and agree to float32 rounding. Solvers see the protocols only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +67,75 @@ class Operator(Protocol):
 
     def column_norms(self) -> Float:
         """Return the Euclidean norm of every column, shape (C, P)."""
+        ...
+
+    def misfit(self, x: Float, data: Float | None, inverse_noise: Float) -> tuple[Float, Float]:
+        """Return ``r = W (A x - y)`` (S, L) and ``A^T W r`` (C, P), ``W`` the inverse noise.
+
+        Without ``data``, ``y`` is zero.
+        """
+        ...
+
+    def columns(self, members: Members) -> Callable[[NDArray[np.intp]], Float]:
+        """Return a function from spaxels (n,) to those columns in them, shape (W, n, L), float64.
+
+        It may be called many times, with few spaxels each.
+        """
+        ...
+
+    @property
+    def factors(self) -> Factors:
+        """What the model is made of, to within rounding."""
+        ...
+
+
+class Members(NamedTuple):
+    """Some columns of the model, by their component and population."""
+
+    components: NDArray[np.intp]
+    """Shape (W,)."""
+    populations: NDArray[np.intp]
+    """Shape (W,)."""
+
+    @classmethod
+    def where(cls, chosen: NDArray[np.bool_]) -> Members:
+        """Return the columns at which ``chosen`` (C, P) is True, in C order."""
+        return cls(*np.nonzero(chosen))
+
+    @property
+    def size(self) -> int:
+        """Number of columns, W."""
+        return self.components.size
+
+
+class Factors(Protocol):
+    """LOSVDs and shifted templates of a model, ``models[s,c,p,l] = sum_v LOSVD[s,v,c] D[v,p,l]``.
+
+    Both in units of order one: models are ``scale`` times their product.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Sizes ``(S, C, P, L)``."""
+        ...
+
+    @property
+    def shifted(self) -> NDArray[np.floating]:
+        """Shifted templates, shape (L, V, P)."""
+        ...
+
+    @property
+    def scale(self) -> float:
+        """Physical units of a product."""
+        ...
+
+    @property
+    def n_pairs(self) -> int:
+        """Pairs of spaxel and component whose LOSVDs are held."""
+        ...
+
+    def kernels(self, spaxels: NDArray[np.intp] | slice) -> NDArray[np.floating]:
+        """Return the LOSVDs of some spaxels, shape (n, C, V)."""
         ...
 
 
@@ -138,10 +208,31 @@ class StoredOperator:
     ----------
     source : PlaneSource
         Where the planes come from; one plane is in memory at a time.
+    make_factors : callable, optional
+        Returns what the HyperCube was made of, which the exact solver asks for once.
     """
 
-    def __init__(self, source: PlaneSource) -> None:
+    def __init__(
+        self, source: PlaneSource, make_factors: Callable[[], Factors] | None = None
+    ) -> None:
         self._source = source
+        self._make_factors = make_factors
+        self._factors: Factors | None = None
+
+    @property
+    def factors(self) -> Factors:
+        """What the HyperCube was made of.
+
+        Raises
+        ------
+        InputError
+            If the operator was made without it.
+        """
+        if self._factors is None:
+            if self._make_factors is None:
+                raise InputError("This stored operator was made without the factors of its models.")
+            self._factors = self._make_factors()
+        return self._factors
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -182,3 +273,26 @@ class StoredOperator:
             plane = self._source.plane(s)
             squares += np.einsum("cpl,cpl->cp", plane, plane, dtype=np.float64)
         return np.sqrt(squares)
+
+    def misfit(self, x: Float, data: Float | None, inverse_noise: Float) -> tuple[Float, Float]:
+        """Return the weighted residual and its back-projection in one pass over the file."""
+        S, C, P, L = self.shape
+        require_shape("x", x, (C, P))
+        residual, gradient = np.empty((S, L)), np.zeros((C, P))
+        for s in range(S):
+            rows = DenseRows(self._flat_plane(s), C)
+            model = rows.dot(x)
+            residual[s] = (model if data is None else model - data[s]) * inverse_noise[s]
+            gradient += rows.backproject(residual[s] * inverse_noise[s])
+        return residual, gradient
+
+    def columns(self, members: Members) -> Callable[[NDArray[np.intp]], Float]:
+        """Return what reads some columns in given spaxels; their whole planes are read."""
+
+        def read(spaxels: NDArray[np.intp]) -> Float:
+            result = np.empty((members.size, len(spaxels), self.shape[3]))
+            for i, s in enumerate(spaxels):
+                result[:, i] = self._source.plane(int(s))[members.components, members.populations]
+            return result
+
+        return read

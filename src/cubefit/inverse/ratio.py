@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,6 +40,43 @@ def checked_orbit_weights(orbit_weights: ArrayLike, n_components: int) -> Float:
     return weights
 
 
+def ratio_targets(
+    weights: Float,
+    anchor: int | Literal["auto"],
+    min_weight: float,
+    lit: NDArray[np.bool_] | None = None,
+) -> tuple[int, NDArray[np.intp]]:
+    """Return the component that ratios refer to, and those that get a row.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (C,)
+        Orbit weights, any scale.
+    anchor : int or "auto"
+        The component; ``auto`` takes the one of largest weight.
+    min_weight : float
+        Components below this weight, relative to the largest, get no row.
+    lit : ndarray of bool, shape (C,), optional
+        Components that can have weight at all.
+
+    Raises
+    ------
+    ConfigError
+        If the anchor is no component of positive weight that can have weight.
+    """
+    usable = weights > 0 if lit is None else (weights > 0) & lit
+    if anchor == "auto":
+        anchor = int(np.argmax(np.where(usable, weights, 0.0)))
+    if anchor >= weights.size or not usable[anchor]:
+        raise ConfigError(
+            f"ratio_anchor={anchor}: give a component below {weights.size} of positive weight, "
+            "with light in a voxel in use."
+        )
+    heavy = usable & (weights >= min_weight * weights.max())
+    heavy[anchor] = False
+    return anchor, np.flatnonzero(heavy)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatioRows:
     """Rows that nudge the component sums towards the ratios of the orbit weights.
@@ -68,17 +106,11 @@ class RatioRows:
             If the anchor is no component of positive weight.
         """
         weights = checked_orbit_weights(orbit_weights, n_components)
-        anchor = int(np.argmax(weights)) if config.ratio_anchor == "auto" else config.ratio_anchor
-        if anchor >= n_components or weights[anchor] == 0:
-            raise ConfigError(
-                f"ratio_anchor={anchor}: give a component below {n_components} of positive weight."
-            )
-        heavy = weights >= config.ratio_min_weight * weights.max()
-        heavy[anchor] = False
+        anchor, candidates = ratio_targets(weights, config.ratio_anchor, config.ratio_min_weight)
         return cls(
             ratios=weights / weights[anchor],
             anchor=anchor,
-            candidates=np.flatnonzero(heavy),
+            candidates=candidates,
             eta=0.1 * config.lr if config.ratio_eta is None else config.ratio_eta,
             batch=config.ratio_batch,
         )

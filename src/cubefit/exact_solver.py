@@ -1,0 +1,189 @@
+"""The exact solver put to work: plan, prior terms, rounds, and words for how it ended."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cubefit.auto_regularization import choose_regularization
+from cubefit.config import ExactCfg, PriorCfg
+from cubefit.exact_priors import (
+    TOTAL_ACCURACY,
+    PriorPlan,
+    require_smoothable,
+    unsmoothed,
+    wanted_weights,
+)
+from cubefit.exact_watch import Watch
+from cubefit.inverse.certificate import Certificate
+from cubefit.inverse.compressed import CompressedModel
+from cubefit.inverse.exact import Exact, ExactState
+from cubefit.inverse.memory import MemoryPlan, plan_memory
+from cubefit.inverse.objective import Objective
+from cubefit.inverse.operators import Operator
+from cubefit.threads import usable_memory
+
+__all__ = ["ExactCfg", "PriorCfg", "solve_global_exact"]
+
+logger = logging.getLogger(__name__)
+
+Float = NDArray[np.float64]
+ExactHook = Callable[[ExactState], None]
+
+AUTO_ACCURACY: Final = 1e-4
+"""Relative gap of the fits between which ``regularization="auto"`` chooses."""
+
+
+def memory_plan(operator: Operator, cfg: ExactCfg, *, is_smooth: bool) -> MemoryPlan:
+    """Return how a fit fits into its memory budget.
+
+    Raises
+    ------
+    ConfigError
+        If it does not.
+    """
+    S, C, P, L = operator.shape
+    V = operator.factors.shifted.shape[1]
+    budget = usable_memory() / 2 if cfg.max_memory_gb is None else cfg.max_memory_gb * 1e9
+    return plan_memory((S, V, C, P, L), operator.factors.n_pairs, budget, is_smooth=is_smooth)
+
+
+def prepare(operator: Operator, objective: Objective, cfg: ExactCfg, plan: MemoryPlan) -> Exact:
+    """Return the fit without priors: its certificate and its compressed model."""
+    return Exact(
+        operator=operator,
+        objective=objective,
+        certificate=Certificate(operator, objective),
+        model=CompressedModel.of(
+            operator.factors, objective.inverse_noise, most=plan.most_compressed
+        ),
+        batch_bytes=plan.batch_bytes,
+        columns_per_round=cfg.columns_per_round,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """The objective that is minimised, and what was found on the way to it."""
+
+    exact: Exact
+    regularization: float
+    total: float
+    """What the expected weights sum to; NaN without smoothness."""
+    start: Float | None
+    """A better start than the user's, shape (C, P)."""
+
+
+def aim_at(
+    exact: Exact, priors: PriorPlan, watch: Watch, known_total: float | None
+) -> Aim | ExactState:
+    """Return the objective with all its prior terms; or where the work for it was stopped."""
+    exact = priors.with_ratio(exact)
+    if not priors.wants_smooth:
+        return Aim(exact, 0.0, float("nan"), None)
+    strength, total = priors.config.regularization, priors.config.total_weight or known_total
+    if total is not None and strength != "auto":
+        return Aim(priors.with_smoothness(exact, strength, total), strength, total, None)
+    with watch.stage("Fit without smoothness") as follow:
+        accuracy = AUTO_ACCURACY if strength == "auto" else TOTAL_ACCURACY
+        plain = unsmoothed(exact, accuracy, follow)
+    if watch.is_over:
+        return plain
+    total = priors.config.total_weight or float(plain.x.sum())
+    if strength == "auto":
+        chosen = choose_regularization(
+            plain, lambda s: priors.with_smoothness(exact, s, total), AUTO_ACCURACY, watch
+        )
+        if watch.is_over:
+            return chosen.state
+        strength, plain = chosen.strength, chosen.state
+    return Aim(priors.with_smoothness(exact, strength, total), strength, total, plain.x)
+
+
+def solve_global_exact(
+    operator: Operator,
+    objective: Objective,
+    start: Float,
+    cfg: ExactCfg,
+    priors: PriorCfg,
+    *,
+    orbit_weights: ArrayLike | None = None,
+    template_shape: Sequence[int] | None = None,
+    known_total: float | None = None,
+    on_state: ExactHook | None = None,
+    on_total: Callable[[float], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    verbose: bool = True,
+) -> tuple[Float, dict[str, Any]]:
+    """Find the global minimum of the objective, and say how far from it the answer is at most.
+
+    Parameters
+    ----------
+    operator : Operator
+        The linear model, stored or matrix-free, in float64.
+    objective : Objective
+        Data, noise and masks.
+    start : ndarray, shape (C, P)
+        Weights to start from, physical units. Not changed.
+    cfg : ExactCfg
+        When to stop, and the memory.
+    priors : PriorCfg
+        Ratios and smoothness.
+    orbit_weights : array_like, shape (C,), optional
+        Expected ratios of the components, any scale.
+    template_shape : sequence of int, optional
+        Sizes of the template axes, along which populations are smoothed; default one axis.
+    known_total : float, optional
+        What an earlier call told ``on_total``: saves finding it again.
+    on_state : callable, optional
+        Called with every state of the fit proper.
+    on_total : callable, optional
+        Called with what the expected weights sum to, once that is known.
+    should_stop : callable, optional
+        Asked after every round; True ends the fit there.
+    verbose : bool
+        Tell progress.
+
+    Returns
+    -------
+    x : ndarray, shape (C, P)
+        The best point found.
+    stats : dict
+        ``objective``, ``chi2``, ``n_voxels``, ``chi2_per_voxel``, ``rmse``, ``gap_abs``,
+        ``gap_rel``, ``nnz``, ``rounds``, ``elapsed_sec``, ``outcome`` (words), ``converged``,
+        ``regularization``, ``total_weight`` (NaN without smoothness), ``method``.
+
+    Raises
+    ------
+    ConfigError, InputError
+        If the settings do not fit the data or the memory: before any work.
+    """
+    _, C, P, _ = operator.shape
+    shape = tuple(template_shape or (P,))
+    require_smoothable(shape, priors)
+    wanted = PriorPlan(priors, shape, wanted_weights(orbit_weights, C, priors))
+    plan = memory_plan(operator, cfg, is_smooth=wanted.wants_smooth)
+    logger.info("Exact fit: %s.", plan.told())
+    watch = Watch(cfg, should_stop, verbose=verbose)
+    exact = prepare(operator, objective, cfg, plan)
+    logger.info(
+        "Exact fit: %d templates compressed to %d, %.1f s.",
+        P, exact.model.n_compressed, watch.elapsed_s,
+    )  # fmt: skip
+    aim = aim_at(exact, wanted, watch, known_total)
+    if isinstance(aim, ExactState):
+        return aim.x, watch.stats(aim, objective.n_voxels, 0.0, float("nan"))
+    if on_total is not None and wanted.wants_smooth:
+        on_total(aim.total)
+    begin = start if aim.start is None or start.any() else aim.start
+    with watch.stage("Exact fit", on_state) as follow:
+        for state in aim.exact.solve(begin, cfg.gap_tolerance):
+            if follow(state):
+                break
+    best = watch.best
+    return best.x, watch.stats(best, objective.n_voxels, aim.regularization, aim.total)

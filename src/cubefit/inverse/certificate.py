@@ -1,0 +1,78 @@
+"""How far an x is from the optimum: a duality gap that bounds it from above."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubefit.inverse.objective import Evaluation, Float, Objective
+from cubefit.inverse.operators import Operator
+
+
+class Gap(NamedTuple):
+    """An upper bound on ``f(x) - min f``."""
+
+    absolute: float
+    relative: float
+    """Share of ``f(x)``."""
+    slope: float
+    """``tau`` of `Certificate`."""
+
+
+class Certificate:
+    """Bounds the distance of any x >= 0 to the optimum of an objective.
+
+    Models, templates and weights are not negative. So from the weighted residual ``r``, the
+    gradient ``g`` and the vector ``z`` that is one in every voxel in use, ``theta = r + tau z``
+    with ``tau = max(0, max_j -g_j / (A^T W z)_j)`` is feasible for the dual problem, whose value
+    ``-|theta|^2 / 2 - theta . W y`` no point of the primal problem undercuts. Prior rows are
+    further rows of ``A`` where ``y`` and ``z`` are zero. The difference of the two values is
+
+        ``x . g + tau z . W A x + tau^2 |z|^2 / 2``,
+
+    which needs no difference of large numbers. Columns that no voxel in use sees are fixed at zero.
+
+    Parameters
+    ----------
+    operator : Operator
+        The linear model.
+    objective : Objective
+        Data, noise, masks and priors.
+    """
+
+    def __init__(self, operator: Operator, objective: Objective) -> None:
+        self.lever: Float = operator.rmatvec(objective.inverse_noise)
+        """``A^T W z``, shape (C, P)."""
+        self.light_of_data = float(np.vdot(objective.data, objective.inverse_noise))
+        """``z . W y``."""
+        self.n_voxels = objective.n_voxels
+        """``|z|^2``."""
+
+    @property
+    def seen(self) -> NDArray[np.bool_]:
+        """Columns that a voxel in use sees, shape (C, P)."""
+        return self.lever > 0
+
+    def slopes(self, gradient: Float) -> Float:
+        """Return ``-g_j / (A^T W z)_j``, shape (C, P): above zero, a column wants more weight."""
+        return np.divide(-gradient, self.lever, out=np.zeros(gradient.shape), where=self.seen)
+
+    def gap(self, here: Evaluation) -> Gap:
+        """Return the gap at a point."""
+        return self.bound(
+            value=here.value,
+            slack=float(np.vdot(here.x, here.gradient)),
+            slope=float(self.slopes(here.gradient).max(initial=0.0)),
+            light=float(here.residual.sum()) + self.light_of_data,
+        )
+
+    def light(self, x: Float) -> float:
+        """Return ``z . W A x``."""
+        return float(np.vdot(self.lever, x))
+
+    def bound(self, *, value: float, slack: float, slope: float, light: float) -> Gap:
+        """Return the gap of ``f(x)``, ``x . g``, ``tau`` and ``z . W A x``."""
+        absolute = max(slack + slope * light + 0.5 * slope**2 * self.n_voxels, 0.0)
+        return Gap(absolute, absolute / value if value > 0 else 0.0, slope)

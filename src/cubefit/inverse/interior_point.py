@@ -1,0 +1,256 @@
+"""The exact solver for smooth answers: a primal-dual interior-point method.
+
+With smoothness most weights are above zero, and a working set does not pay. Each Newton system is
+``A^T W^2 A + priors + diag(s / x)``. Its preconditioner takes the compressed model for the first
+term; smoothness and diagonal are one P x P block per component, and the ratio rows ride along as
+one more compressed template (the component sum), so that all comes down to one Cholesky
+factorisation of size C (K + 1). Conjugate gradients with the model itself make the step exact.
+Mehrotra 1992, SIAM J. Optim. 2, 575, for the predictor and corrector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+
+from cubefit.inverse.certificate import Certificate
+from cubefit.inverse.compressed import CompressedModel
+from cubefit.inverse.objective import Evaluation, Objective
+from cubefit.inverse.operators import Float, Operator
+from cubefit.inverse.priors import Priors
+
+BACK_OFF: Final = 0.995
+"""Share of the way to the nearest bound that a step takes."""
+STEP_ACCURACY: Final = 0.1
+"""What a Newton step leaves of the gradient, times the weight, relative to the mean of the products
+of weight and slack, which are to fall together."""
+RIDGE: Final = 1e-14
+"""Added to unit diagonals."""
+MOST_PRODUCTS: Final = 20
+"""Products with the model per Newton system."""
+SHORTEST_STEP: Final = 1e-4
+"""Where no step is longer, rounding has taken over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """The objective in units of the expected weights, ``x = unit q``; dark columns stay at zero."""
+
+    operator: Operator
+    objective: Objective
+    unit: Float
+    """Shape (C, 1)."""
+    seen: NDArray[np.bool_]
+    """Shape (C, P)."""
+
+    def at(self, q: Float) -> Evaluation:
+        """Return the objective at ``q``, with ``x`` and the gradient in its own units."""
+        return self.objective.at(self.operator, q * self.unit)
+
+    def curvature(self, direction: Float) -> Float:
+        """Return the second derivative times a direction."""
+        product = self.objective.curvature(self.operator, direction * self.unit) * self.unit
+        return np.where(self.seen, product, 0.0)
+
+
+class Preconditioner:
+    """An approximate inverse of the Newton matrix, factored once per round.
+
+    The matrix is scaled to a unit diagonal and, in each component, turned so that the compressed
+    templates come first. The rest couples no components, and is eliminated first. Woodbury's
+    identity would need less arithmetic, but subtracts numbers that grow without bound as the
+    barrier falls: it broke down at a gap of 1e-3.
+
+    Parameters
+    ----------
+    model : CompressedModel
+        Second derivatives of the misfit.
+    priors : Priors
+        Ratio rows and smoothness.
+    unit : ndarray, shape (C, 1)
+        Weights per scaled weight.
+    """
+
+    def __init__(self, model: CompressedModel, priors: Priors, unit: Float) -> None:
+        (C, K), P = model.curvature.shape[:2], model.basis.shape[0]
+        self._smooth = priors.smooth
+        self._relative = (unit / priors.unit[:, None]) ** 2
+        self._basis = model.basis
+        extra = int(priors.has_ratio)
+        coupling = np.zeros((C, K + extra, C, K + extra))
+        np.multiply(model.curvature, unit[:, :, None, None], out=coupling[:, :K, :, :K])
+        coupling[:, :K, :, :K] *= unit.reshape(1, 1, C, 1)
+        if extra:
+            self._basis = np.concatenate([model.basis, np.ones((P, 1))], axis=1)
+            coupling[:, K, :, K] = priors.ratio_gram * unit * unit.T
+        self._coupling = coupling
+        own = coupling[np.arange(C), :, np.arange(C)]
+        self._stiffness = np.einsum("pk,ckl,pl->cp", self._basis, own, self._basis, optimize=True)
+
+    def factor(self, diagonal: Float) -> None:
+        """Take the diagonal (C, P) that the Newton matrix adds."""
+        blocks = self._relative[:, :, None] * self._smooth
+        numbers = np.arange(blocks.shape[1])
+        blocks[:, numbers, numbers] += diagonal
+        self._scale = 1.0 / np.sqrt(blocks[:, numbers, numbers] + np.maximum(self._stiffness, 0.0))
+        blocks *= self._scale[:, :, None]
+        blocks *= self._scale[:, None, :]
+        blocks[:, numbers, numbers] += RIDGE
+        self._turn, triangle = np.linalg.qr(self._scale[:, :, None] * self._basis, mode="complete")
+        first = min(triangle.shape[1:])
+        turned = np.matmul(self._turn.transpose(0, 2, 1), np.matmul(blocks, self._turn))
+        self._rest = np.linalg.cholesky(turned[:, first:, first:])
+        self._link = triangular(self._rest, turned[:, first:, :first])
+        own = turned[:, :first, :first] - np.matmul(self._link.transpose(0, 2, 1), self._link)
+        self._joint = self._coupled(triangle[:, :first], own)
+
+    def _coupled(self, triangle: Float, own: Float) -> Float:
+        """Return the factor of what is left to all components together."""
+        C, first, K = triangle.shape
+        half = np.matmul(triangle, self._coupling.reshape(C, K, C * K)).reshape(C * first, C, K)
+        joint = np.matmul(half.transpose(1, 0, 2), triangle.transpose(0, 2, 1))
+        joint = np.ascontiguousarray(joint.reshape(C, C, first, first).transpose(1, 2, 0, 3))
+        components = np.arange(C)
+        joint[components, :, components] += own
+        joint = joint.reshape(C * first, C * first)
+        joint[np.diag_indices(C * first)] += RIDGE
+        return np.asarray(cholesky(joint, lower=True, overwrite_a=True, check_finite=False))
+
+    def __call__(self, right: Float) -> Float:
+        """Return the approximate solution, shape (C, P)."""
+        C, first = right.shape[0], self._link.shape[2]
+        turned = np.matmul((self._scale * right)[:, None, :], self._turn)[:, 0]
+        rest = triangular(self._rest, turned[:, first:, None])
+        ahead = turned[:, :first] - np.matmul(self._link.transpose(0, 2, 1), rest)[:, :, 0]
+        shared = cho_solve((self._joint, True), ahead.ravel(), check_finite=False)
+        shared = shared.reshape(C, first)
+        rest = triangular(self._rest, rest - np.matmul(self._link, shared[:, :, None]), trans=True)
+        joined = np.concatenate([shared, rest[:, :, 0]], axis=1)
+        return np.asarray(self._scale * np.matmul(self._turn, joined[:, :, None])[:, :, 0])
+
+
+def triangular(factors: Float, right: Float, *, trans: bool = False) -> Float:
+    """Return the solutions of many lower triangular systems (C, n, n) for (C, n, m)."""
+    result = np.empty(right.shape)
+    if not right.shape[1]:
+        return result
+    for c, factor in enumerate(factors):
+        result[c] = solve_triangular(
+            factor, right[c], lower=True, trans=int(trans), check_finite=False
+        )
+    return result
+
+
+def conjugate_gradients(
+    problem: Scaled,
+    precondition: Preconditioner,
+    right: Float,
+    diagonal: Float,
+    weight: Float,
+    allowed: float,
+) -> Float:
+    """Return the Newton step (C, P) of a right side.
+
+    Its residual is multiplied by ``weight`` (C, P) and brought to at most ``allowed``: it adds to
+    the gradient where the weights are large, where nothing may be left.
+    """
+    step, residual = np.zeros(right.shape), right
+    direction = precondition(right)
+    size = float(np.vdot(residual, direction))
+    for _ in range(MOST_PRODUCTS):
+        product = problem.curvature(direction) + diagonal * direction
+        length = size / float(np.vdot(direction, product))
+        step = step + length * direction
+        residual = residual - length * product
+        if float(np.abs(weight * residual).max()) <= allowed:
+            break
+        ahead = precondition(residual)
+        before, size = size, float(np.vdot(residual, ahead))
+        direction = ahead + size / before * direction
+    return step
+
+
+def longest_step(value: Float, change: Float) -> float:
+    """Return the share of a step, one at most, at which the first value reaches zero."""
+    falling = change < 0
+    return min(1.0, float((-value[falling] / change[falling]).min(initial=np.inf)))
+
+
+def rounds(
+    operator: Operator,
+    objective: Objective,
+    certificate: Certificate,
+    model: CompressedModel,
+    start: Float,
+) -> Iterator[Evaluation]:
+    """Yield the start, moved inside, and the point after each Newton step.
+
+    Parameters
+    ----------
+    operator : Operator
+        The linear model.
+    objective : Objective
+        Data, weights and priors.
+    certificate : Certificate
+        Of the two.
+    model : CompressedModel
+        Of the two.
+    start : ndarray, shape (C, P)
+        Not negative.
+    """
+    priors = objective.priors or Priors.none(*start.shape)
+    unit = priors.unit[:, None]
+    seen = certificate.seen
+    problem = Scaled(operator, objective, unit, seen)
+    precondition = Preconditioner(model, priors, unit)
+    q = np.where(seen, inside(start / unit), 0.0)
+    here = problem.at(q)
+    slack = here.gradient * unit
+    barrier = 0.1 * float(np.abs(slack * q).mean())
+    slack = np.where(seen, np.maximum(slack, barrier / np.maximum(q, TINY)), 1.0)
+    while True:
+        yield here
+        safe = np.where(seen, q, 1.0)
+        diagonal = np.where(seen, slack / safe, FROZEN * (slack / safe)[seen].max(initial=1.0))
+        precondition.factor(diagonal)
+        gradient = np.where(seen, here.gradient * unit, 0.0)
+        mean = float(np.vdot(q, slack)) / max(int(seen.sum()), 1)
+        # Predictor: straight for the optimum, by the preconditioner alone.
+        ahead = np.where(seen, precondition(-gradient), 0.0)
+        slack_ahead = -slack - slack / safe * ahead
+        share = min(longest_step(q, ahead), longest_step(slack, slack_ahead))
+        reached = float(
+            np.vdot((q + share * ahead)[seen], (slack + share * slack_ahead)[seen])
+        ) / max(int(seen.sum()), 1)
+        aim = (reached / mean) ** 3 * mean
+        # Corrector, and back to the centre.
+        target = np.where(seen, (aim - ahead * slack_ahead) / safe, 0.0)
+        step = conjugate_gradients(
+            problem, precondition, target - gradient, diagonal, q, STEP_ACCURACY * mean
+        )
+        step = np.where(seen, step, 0.0)
+        slack_step = np.where(seen, target - slack - slack / safe * step, 0.0)
+        share = min(longest_step(q, step), longest_step(slack, slack_step))
+        share = min(1.0, BACK_OFF * share)
+        if share < SHORTEST_STEP:
+            return
+        q, slack = q + share * step, slack + share * slack_step
+        here = problem.at(q)
+
+
+FROZEN: Final = 1e6
+"""Stiffness of dark columns, relative to the largest of the others."""
+TINY: Final = 1e-300
+LEAST: Final = 0.1
+"""Of a start, relative to its mean."""
+
+
+def inside(q: Float) -> Float:
+    """Return a start moved away from the bounds: at least a tenth of its mean, or of one."""
+    mean = float(q.mean())
+    return np.asarray(np.maximum(q, LEAST * (mean if mean > 0 else 1.0)))

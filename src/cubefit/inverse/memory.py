@@ -1,0 +1,102 @@
+"""What an exact fit needs of memory, and how its blocks fit into a budget."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from cubefit.errors import ConfigError
+
+LARGEST_BATCH: Final = 30e6
+"""Bytes of a batch of columns: larger ones leave the caches and were slower."""
+SMALLEST_BATCH: Final = 4e6
+FEWEST_COMPRESSED: Final = 4
+"""Compressed templates without which a compressed model is of no use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryPlan:
+    """Sizes of the blocks of an exact fit."""
+
+    batch_bytes: float
+    """For the columns of a batch of spaxels."""
+    most_compressed: int
+    """Compressed templates, K, at most."""
+    needed_bytes: float
+    """What the fit takes at most."""
+    budget_bytes: float
+
+    def told(self) -> str:
+        """Return the plan in words."""
+        return (
+            f"memory: at most {self.needed_bytes / 1e9:.2f} GB of a budget of "
+            f"{self.budget_bytes / 1e9:.2f} GB (max_memory_gb), with up to {self.most_compressed} "
+            f"compressed templates and {self.batch_bytes / 1e6:.0f} MB per batch of columns"
+        )
+
+
+def plan_memory(
+    sizes: tuple[int, int, int, int, int],
+    n_pairs: int,
+    budget_bytes: float,
+    *,
+    is_smooth: bool,
+) -> MemoryPlan:
+    """Return how an exact fit fits into a memory budget.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        ``(S, V, C, P, L)``.
+    n_pairs : int
+        Pairs of spaxel and component whose LOSVDs are held.
+    budget_bytes : float
+        What the process may take.
+    is_smooth : bool
+        Whether the interior-point method runs.
+
+    Raises
+    ------
+    ConfigError
+        If it does not fit; with the least that would.
+    """
+    S, V, C, P, L = sizes
+    kernels, templates = 8.0 * n_pairs * V, 8.0 * V * P * L
+    spectra, broadened = 8.0 * S * L, 8.0 * C * V * L
+    # Held throughout: kernels, templates, four cubes; then either a pass over the model or the
+    # making of the compressed one, which weights a copy of the templates.
+    held = kernels + templates + 4 * spectra + PROGRAM_BYTES
+    passing = held + 2 * spectra + 2 * broadened
+    blocks = 3 * 8.0 * C * P * P if is_smooth else 0.0
+    copies = 3 if is_smooth else 1
+    compressed = min(P, LIKELY_COMPRESSED) + 1
+
+    def needed(K: int) -> float:
+        curvature = 8.0 * (C * K) ** 2
+        making = held + 2 * templates + 8.0 * S * C * V + curvature
+        return max(making, passing + copies * curvature + blocks) + SMALLEST_BATCH
+
+    least = needed(min(P, FEWEST_COMPRESSED))
+    if least > budget_bytes:
+        raise ConfigError(
+            f"max_memory_gb={budget_bytes / 1e9:.3g}: this fit takes at least {least / 1e9:.2f} GB "
+            f"(S={S}, V={V}, C={C}, P={P}, L={L}). Give that much, or a smaller cube: fewer "
+            "pixels or templates, wider velocity bins."
+        )
+    while compressed > FEWEST_COMPRESSED and needed(compressed) > budget_bytes:
+        compressed -= 1
+    spare = budget_bytes - needed(compressed)
+    batch = min(LARGEST_BATCH, max(SMALLEST_BATCH, spare / 4))
+    return MemoryPlan(
+        batch_bytes=batch,
+        most_compressed=max(1, min(P, compressed)),
+        needed_bytes=math.ceil(needed(compressed) + 2 * batch),
+        budget_bytes=budget_bytes,
+    )
+
+
+PROGRAM_BYTES: Final = 150e6
+"""Python and its libraries."""
+LIKELY_COMPRESSED: Final = 64
+"""Templates that a library of any size compresses to at the default tolerance."""

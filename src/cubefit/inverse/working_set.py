@@ -1,0 +1,184 @@
+"""The exact solver for sparse answers: a compressed model chooses columns, the model decides.
+
+Each round takes the gradient of the model itself, asks the compressed model which columns its
+minimum would use, adds those to the working set, and solves the non-negative least squares of the
+working set exactly. As every round also adds the columns of the steepest true gradient, it ends at
+the optimum whatever the compressed model is worth; a good one makes it end in three to six rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubefit.inverse.active_set import nnls_gram
+from cubefit.inverse.certificate import Certificate
+from cubefit.inverse.compressed import CompressedModel
+from cubefit.inverse.gram import GramCache
+from cubefit.inverse.objective import Evaluation, Objective
+from cubefit.inverse.operators import Float, Members, Operator
+from cubefit.inverse.priors import Priors
+
+MOST_STEPS: Final = 60
+"""Rounds on the compressed model within one round on the model."""
+COARSE: Final = 1e-4
+"""The compressed model is solved to this share of the present slope."""
+
+
+def steepest(slopes: Float, count: int, threshold: float) -> NDArray[np.bool_]:
+    """Return, of each component, the ``count`` columns of largest slope above the threshold.
+
+    Parameters
+    ----------
+    slopes : ndarray, shape (C, P)
+        See `Certificate.slopes`.
+    count : int
+        Columns per component.
+    threshold : float
+        Slopes up to it count as none.
+
+    Returns
+    -------
+    ndarray of bool, shape (C, P)
+    """
+    count = min(count, slopes.shape[1])
+    best = np.argpartition(-slopes, count - 1, axis=1)[:, :count]
+    chosen = np.zeros(slopes.shape, bool)
+    np.put_along_axis(chosen, best, np.take_along_axis(slopes, best, 1) > threshold, 1)
+    return chosen
+
+
+def solve_members(
+    gram: Float, gradient: Float, x: Float, chosen: NDArray[np.bool_], guess: Float
+) -> Float:
+    """Return the minimum over the chosen columns of the quadratic through ``x``, shape (C, P).
+
+    Parameters
+    ----------
+    gram : ndarray, shape (W, W)
+        Second derivatives of the chosen columns.
+    gradient : ndarray, shape (C, P)
+        At ``x``.
+    x : ndarray, shape (C, P)
+        Zero outside the chosen columns.
+    chosen : ndarray of bool, shape (C, P)
+    guess : ndarray, shape (C, P)
+        Guess of the answer.
+    """
+    diagonal = np.diagonal(gram)
+    length = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    scaled = gram / length / length[:, None]
+    target = scaled @ (x[chosen] * length) - gradient[chosen] / length
+    result = np.zeros(x.shape)
+    # A gradient of rounding size is none: else columns that repeat each other swap for ever.
+    tolerance = 1e-13 * float(np.abs(target).max(initial=0.0))
+    result[chosen] = nnls_gram(scaled, target, guess[chosen] * length, tolerance=tolerance) / length
+    return result
+
+
+def propose(
+    model: CompressedModel,
+    priors: Priors,
+    certificate: Certificate,
+    here: Evaluation,
+    *,
+    count: int,
+    threshold: float,
+) -> Float:
+    """Return the minimum of the compressed quadratic through a point, shape (C, P).
+
+    Its gradient at the point is the true one, so that errors of the compression fade from round to
+    round.
+
+    Parameters
+    ----------
+    model : CompressedModel
+        Second derivatives of the misfit.
+    priors : Priors
+        Their second derivatives are exact.
+    certificate : Certificate
+        Ranks the columns.
+    here : Evaluation
+        The point.
+    count : int
+        Columns per component and step.
+    threshold : float
+        Slopes up to it count as none.
+    """
+    x, gradient = here.x, here.gradient
+    # |a|^2 >= (sum a)^2 / N: what the compression lost of a faint column.
+    floor = certificate.lever**2 / certificate.n_voxels
+    deficit = np.maximum(floor - model.diagonal(), 0.0)
+    for _ in range(MOST_STEPS):
+        slopes = np.where(x > 0, 0.0, certificate.slopes(gradient))
+        fresh = steepest(slopes, count, threshold)
+        if x is not here.x and not fresh.any():
+            break
+        chosen = (x > 0) | fresh
+        members = Members.where(chosen)
+        gram = model.gram(members, members) + priors.gram(members, members)
+        gram[np.diag_indices(members.size)] += deficit[chosen]
+        x = solve_members(gram, gradient, x, chosen, x)
+        change = x - here.x
+        gradient = here.gradient + model.times(change) + deficit * change + priors.gradient(change)
+    return x
+
+
+def rounds(
+    operator: Operator,
+    objective: Objective,
+    certificate: Certificate,
+    model: CompressedModel,
+    start: Float,
+    *,
+    gap_tolerance: float,
+    count: int,
+    n_bytes: float,
+) -> Iterator[Evaluation]:
+    """Yield the start, and a better point after each round, for as long as there is one.
+
+    Parameters
+    ----------
+    operator : Operator
+        The linear model.
+    objective : Objective
+        Data, weights and priors.
+    certificate : Certificate
+        Of the two.
+    model : CompressedModel
+        Of the two.
+    start : ndarray, shape (C, P)
+        Not negative.
+    gap_tolerance : float
+        Relative gap that is aimed at.
+    count : int
+        Columns per component and round.
+    n_bytes : float
+        Memory for a batch of columns.
+    """
+    priors = objective.priors or Priors.none(*start.shape)
+    cache = GramCache(operator, objective, n_bytes)
+    here = objective.at(operator, np.where(certificate.seen, start, 0.0))
+    while True:
+        yield here
+        light = max(certificate.light(here.x), certificate.light_of_data)
+        threshold = 0.25 * gap_tolerance * here.value / light if light > 0 else 0.0
+        slopes = certificate.slopes(here.gradient)
+        guess = propose(
+            model,
+            priors,
+            certificate,
+            here,
+            count=count,
+            threshold=max(threshold, COARSE * float(slopes.max())),
+        )
+        outside = np.where(here.x > 0, 0.0, slopes)
+        chosen = (here.x > 0) | (guess > 0) | steepest(outside, count, threshold)
+        x = solve_members(cache.of(chosen), here.gradient, here.x, chosen, guess)
+        better = objective.at(operator, x)
+        if not better.value < here.value:
+            return
+        here = better
