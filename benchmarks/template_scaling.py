@@ -16,12 +16,12 @@ from cubefit.spectra.shifted_templates import shifted_templates
 if __name__ == "__main__":
     mock = make_mock("small")
     arrays = mock.arrays
-    equal_light = arrays["templates"].reshape(arrays["templates"].shape[0], -1).T
+    equal_mass = arrays["templates"].reshape(arrays["templates"].shape[0], -1).T
     objective = Objective.of(arrays["datacube"], noise=arrays["noise"])
     grids = (arrays["tem_pix"], arrays["obs_pix"], arrays["vel_pix"])
-    for name, scale in (("light", 1.0), ("mass", mock.light[:, None])):
+    for name, scale in (("light", 1.0 / mock.light[:, None]), ("mass", 1.0)):
         operator = MatrixFreeOperator(
-            arrays["losvd"], shifted_templates(equal_light * scale, *grids)
+            arrays["losvd"], shifted_templates(equal_mass * scale, *grids)
         )
         start = jacobi_seed(operator, objective)
         _, stats = solve_global_kaczmarz(

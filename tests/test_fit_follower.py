@@ -236,7 +236,7 @@ def test_before_the_first_spaxel_a_signal_ends_it_at_once(populated, whole, monk
             "cubefit.fit_start.jacobi_seed",
             lambda *_, **__: signal.raise_signal(signal.SIGUSR1),
         )
-        with pytest.raises(StoppedError, match="had not begun; the same call begins them"):
+        with pytest.raises(StoppedError, match="had not begun; the same call begins it"):
             fit(populated)
     assert who_writes(populated) is None
     assert_same(fit(populated), whole["plain"])

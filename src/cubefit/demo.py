@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cubefit.config import OperatorKind, require_choice
+from cubefit.config import require_choice
 from cubefit.inverse.matrix_free import MatrixFreeOperator
 from cubefit.inverse.means import component_masses, component_means
 from cubefit.io.orbits import OrbitLibrary, bundled_orbits
@@ -38,22 +38,16 @@ class MockSettings:
     """Width of an observed pixel; templates are sampled twice as finely."""
     age_step: int
     """Every which age of the library is used, counted from the oldest."""
-    epochs: int
-    """Kaczmarz epochs of the fit."""
-    operator: OperatorKind
-    """What the fit uses; an epoch from disk reads the whole HyperCube."""
+    regularization: float = 0.1
+    """Smoothness of the populations."""
     signal_to_noise: float = 60.0
     """Of the median pixel of each spaxel."""
     seed: int = 20240611
 
 
 SIZES: Final[dict[DemoSize, MockSettings]] = {
-    "small": MockSettings(
-        wave_range=(4800.0, 5400.0), velscale_kms=100.0, age_step=3, epochs=20, operator="stored"
-    ),
-    "medium": MockSettings(
-        wave_range=(4750.0, 5560.0), velscale_kms=67.0, age_step=1, epochs=5, operator="matrix-free"
-    ),
+    "small": MockSettings(wave_range=(4800.0, 5400.0), velscale_kms=100.0, age_step=3),
+    "medium": MockSettings(wave_range=(4750.0, 5560.0), velscale_kms=67.0, age_step=1),
 }
 
 
@@ -66,7 +60,7 @@ class Mock:
     mass_true: Float
     """Mass of population p on component c, shape (C, P)."""
     light: Float
-    """Light per mass of each template, shape (P,): ``x`` is light, ``x / light`` is mass."""
+    """Light per mass of each template, shape (P,): ``x`` is mass, ``x * light`` is light."""
     log_age: Float
     """log10(age / Gyr) of each template, shape (P,)."""
     metal: Float
@@ -99,13 +93,14 @@ class DemoReport:
     elapsed_s: float
 
 
-def population_of(orbits: OrbitLibrary, log_age: Float, metal: Float) -> Float:
+def population_of(
+    weights: Float, radius: Float, circularity: Float, log_age: Float, metal: Float
+) -> Float:
     """Return the true masses (C, P): an old bulge, a younger disk, a metallicity gradient.
 
-    Age falls with the circularity of the orbits and metallicity with their radius; each component
-    has a Gaussian spread of 0.15 dex in both.
+    Age falls with the circularity of the orbits and metallicity with their radius (kpc); each
+    component has a Gaussian spread of 0.15 dex in both.
     """
-    radius, circularity = orbits.properties["Rc_kpc"], orbits.properties["lambdaz"]
     mean_age = np.log10(11.0) - 0.55 * np.clip(circularity, 0.0, 1.0) ** 2
     mean_metal = 0.15 - 0.35 * np.log10(1.0 + radius / 3.0)
     spread = ((log_age - mean_age[:, None]) / 0.15) ** 2 + (
@@ -114,7 +109,7 @@ def population_of(orbits: OrbitLibrary, log_age: Float, metal: Float) -> Float:
     # Subtracting the best match keeps components far from any template alive.
     shares = np.exp(-0.5 * (spread - spread.min(axis=1, keepdims=True)))
     shares[shares < 1e-3] = 0.0
-    return np.asarray(orbits.weights[:, None] * shares / shares.sum(axis=1, keepdims=True))
+    return np.asarray(weights[:, None] * shares / shares.sum(axis=1, keepdims=True))
 
 
 def demo_templates(settings: MockSettings, obs_pix: Float) -> SSPLibrary:
@@ -144,12 +139,11 @@ def make_mock(size: DemoSize) -> Mock:
     metals, ages = library.metals, library.ages[youngest :: settings.age_step]
     templates = library.templates[:, :, youngest :: settings.age_step]
     templates = templates / np.median(templates)
-    # Templates of equal light: with equal mass, old stars are 100 times fainter than young ones
-    # and Kaczmarz sweeps crawl: see benchmarks/template_scaling.py.
     light = np.median(templates, axis=0)
-    templates /= light
     metal, log_age = (a.ravel() for a in np.meshgrid(metals, np.log10(ages), indexing="ij"))
-    mass_true = population_of(orbits, log_age, metal)
+    mass_true = population_of(
+        orbits.weights, orbits.properties["Rc_kpc"], orbits.properties["lambdaz"], log_age, metal
+    )
     shifted = shifted_templates(
         templates.reshape(library.ln_wave.size, -1).T,
         library.ln_wave,
@@ -157,9 +151,7 @@ def make_mock(size: DemoSize) -> Mock:
         orbits.velocity_kms,
         dtype=np.float64,
     )
-    cube = MatrixFreeOperator(orbits.losvd, shifted, dtype=np.float64).matvec(
-        mass_true * light.ravel()
-    )
+    cube = MatrixFreeOperator(orbits.losvd, shifted, dtype=np.float64).matvec(mass_true)
     noise = np.median(cube, axis=1, keepdims=True) / settings.signal_to_noise * np.ones(cube.shape)
     noisy = cube + noise * np.random.default_rng(settings.seed).standard_normal(cube.shape)
     arrays = {
@@ -173,7 +165,8 @@ def make_mock(size: DemoSize) -> Mock:
         "metals": metals,
         "ages": ages,
         "alphas": library.alphas,
-        "template_masses": 1.0 / light,
+        "template_masses": np.ones(light.shape),
+        "orbit_weights": orbits.weights,
         "xpix": orbits.x_arcsec,
         "ypix": orbits.y_arcsec,
         "binnum": orbits.binnum,
@@ -196,21 +189,21 @@ def mean_rms(found: Float, true: Float, values: Float) -> float:
     return float(np.sqrt(np.average(errors[known] ** 2, weights=component_masses(true)[known])))
 
 
-def draw_recovery(mock: Mock, light: Float, out: Path) -> list[Path]:
+def draw_recovery(mock: Mock, mass: Float, out: Path) -> list[Path]:
     """Draw component masses, and mean ages and metallicities by light, against the truth.
 
     Parameters
     ----------
     mock : Mock
         The truth.
-    light : ndarray, shape (C, P)
+    mass : ndarray, shape (C, P)
         The fit.
     out : Path
         Folder of the pictures.
     """
-    true_light = mock.mass_true * mock.light
+    light, true_light = mass * mock.light, mock.mass_true * mock.light
     masses = draw_masses(
-        fitted=component_masses(light / mock.light),
+        fitted=component_masses(mass),
         expected=component_masses(mock.mass_true),
         expected_label="True mass [total mass]",
         sort_by=mock.orbits.properties["Rc_kpc"],
@@ -252,15 +245,15 @@ def run_demo(out: Path, size: DemoSize = "small", *, verbose: bool = True) -> De
     fit = fit_arrays(
         mock.arrays,
         out,
-        epochs=settings.epochs,
         overwrite=True,
         verbose=verbose,
-        operator=settings.operator,
-        warm_start="jacobi",
+        method="exact",
+        regularization=settings.regularization,
+        warm_start="zeros",
     )
-    light, true_light = fit.x.reshape(mock.mass_true.shape), mock.mass_true * mock.light
-    mass = light / mock.light
-    fit.pictures.extend(draw_recovery(mock, light, out))
+    mass = fit.x.reshape(mock.mass_true.shape)
+    light, true_light = mass * mock.light, mock.mass_true * mock.light
+    fit.pictures.extend(draw_recovery(mock, mass, out))
     return DemoReport(
         fit=fit,
         light_error=total_error(light, true_light),

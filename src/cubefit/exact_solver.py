@@ -156,7 +156,8 @@ def solve_global_exact(
     stats : dict
         ``objective``, ``chi2``, ``n_voxels``, ``chi2_per_voxel``, ``rmse``, ``gap_abs``,
         ``gap_rel``, ``nnz``, ``rounds``, ``elapsed_sec``, ``outcome`` (words), ``converged``,
-        ``regularization``, ``total_weight`` (NaN without smoothness), ``method``.
+        ``interrupted``, ``has_noise``, ``regularization``, ``total_weight`` (NaN without
+        smoothness), ``method``.
 
     Raises
     ------
@@ -169,7 +170,7 @@ def solve_global_exact(
     wanted = PriorPlan(priors, shape, wanted_weights(orbit_weights, C, priors))
     plan = memory_plan(operator, cfg, is_smooth=wanted.wants_smooth)
     logger.info("Exact fit: %s.", plan.told())
-    watch = Watch(cfg, should_stop, verbose=verbose)
+    watch = Watch(objective, cfg, should_stop, verbose=verbose)
     exact = prepare(operator, objective, cfg, plan)
     logger.info(
         "Exact fit: %d templates compressed to %d, %.1f s.",
@@ -177,7 +178,7 @@ def solve_global_exact(
     )  # fmt: skip
     aim = aim_at(exact, wanted, watch, known_total)
     if isinstance(aim, ExactState):
-        return aim.x, watch.stats(aim, objective.n_voxels, 0.0, float("nan"))
+        return aim.x, watch.stats(aim, 0.0, float("nan"))
     if on_total is not None and wanted.wants_smooth:
         on_total(aim.total)
     begin = start if aim.start is None or start.any() else aim.start
@@ -186,4 +187,4 @@ def solve_global_exact(
             if follow(state):
                 break
     best = watch.best
-    return best.x, watch.stats(best, objective.n_voxels, aim.regularization, aim.total)
+    return best.x, watch.stats(best, aim.regularization, aim.total)

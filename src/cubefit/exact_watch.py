@@ -13,6 +13,7 @@ import numpy as np
 
 from cubefit.config import ExactCfg
 from cubefit.inverse.exact import ExactState
+from cubefit.inverse.objective import Objective
 from cubefit.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ class Watch:
 
     Parameters
     ----------
+    objective : Objective
+        Of the fit.
     cfg : ExactCfg
         Its time limit holds for all stages together, that of rounds for each.
     should_stop : callable, optional
@@ -48,8 +51,14 @@ class Watch:
     """
 
     def __init__(
-        self, cfg: ExactCfg, should_stop: Callable[[], bool] | None, *, verbose: bool
+        self,
+        objective: Objective,
+        cfg: ExactCfg,
+        should_stop: Callable[[], bool] | None,
+        *,
+        verbose: bool,
     ) -> None:
+        self._objective = objective
         self._cfg = cfg
         self._should_stop = should_stop
         self._verbose = verbose
@@ -76,6 +85,13 @@ class Watch:
         assert self._best is not None  # noqa: S101 - a stage yields its start at least
         return self._best
 
+    def told(self, state: ExactState) -> str:
+        """Return a state in a few words."""
+        misfit = f"chi2 {state.chi2:.6g}"
+        if not self._objective.has_noise:
+            misfit = f"RMSE {np.sqrt(state.chi2 / self._objective.n_voxels):.6g}"
+        return f"gap {state.gap.relative:.1e}, {misfit}, {state.n_nonzero:,} nonzeros"
+
     def _limit(self, stage_round: int) -> End | None:
         if self._should_stop is not None and self._should_stop():
             return "stopped"
@@ -101,9 +117,9 @@ class Watch:
                 if self._best is None or state.converged or state.value <= self._best.value:
                     self._best = state
                 reached = min(max(-math.log10(max(state.gap.relative, 1e-300)), 0.0), span)
-                progress.advance(max(reached - done, 0.0), told(state))
+                progress.advance(max(reached - done, 0.0), self.told(state))
                 done = max(done, reached)
-                logger.debug("%s, round %d: %s", name, state.round, told(state))
+                logger.debug("%s, round %d: %s", name, state.round, self.told(state))
                 if on_state is not None:
                     on_state(state)
                 self.end = "converged" if state.converged else self._limit(state.round)
@@ -112,13 +128,11 @@ class Watch:
             yield follow
         if self.end is None:
             self.end = "rounding"
-        logger.info("%s: %s", name, told(self.best))
+        logger.info("%s: %s", name, self.told(self.best))
 
-    def stats(
-        self, state: ExactState, n_voxels: int, regularization: float, total: float
-    ) -> dict[str, Any]:
+    def stats(self, state: ExactState, regularization: float, total: float) -> dict[str, Any]:
         """Return what is said of the outcome; its keys stand in `solve_global_exact`."""
-        end = self.end or "rounding"
+        end, n_voxels = self.end or "rounding", self._objective.n_voxels
         gap = state.gap.relative
         outcome = MEND[end].format(gap=gap, rounds=self.rounds)
         if self._stage != "Exact fit":
@@ -128,6 +142,7 @@ class Watch:
             "objective": state.value,
             "chi2": state.chi2,
             "n_voxels": n_voxels,
+            "has_noise": self._objective.has_noise,
             "chi2_per_voxel": state.chi2 / n_voxels,
             "rmse": float(np.sqrt(state.chi2 / n_voxels)),
             "gap_abs": state.gap.absolute,
@@ -137,11 +152,7 @@ class Watch:
             "regularization": regularization,
             "total_weight": total,
             "converged": end == "converged",
+            "interrupted": end == "stopped",
             "outcome": outcome,
             "elapsed_sec": self.elapsed_s,
         }
-
-
-def told(state: ExactState) -> str:
-    """Return a state in a few words."""
-    return f"gap {state.gap.relative:.1e}, chi2 {state.chi2:.6g}, {state.n_nonzero} nonzeros"

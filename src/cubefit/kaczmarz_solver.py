@@ -76,8 +76,8 @@ def solve_global_kaczmarz(
     x : ndarray, shape (C, P)
     stats : dict
         ``epochs``, ``epochs_total``, ``train_rmse`` (one per epoch that ended in this call, in
-        sigma where noise is given), ``chi2``, ``n_voxels``, ``chi2_per_voxel``, ``rmse``,
-        ``nnz``, ``elapsed_sec``.
+        sigma where noise is given), ``chi2``, ``n_voxels``, ``has_noise``, ``chi2_per_voxel``,
+        ``rmse``, ``nnz``, ``elapsed_sec``.
     """
     started = time.monotonic()
     S = operator.shape[0]
@@ -110,6 +110,7 @@ def solve_global_kaczmarz(
         "train_rmse": history,
         "chi2": chi2,
         "n_voxels": objective.n_voxels,
+        "has_noise": objective.has_noise,
         "chi2_per_voxel": chi2 / objective.n_voxels,
         "rmse": float(np.sqrt(chi2 / objective.n_voxels)),
         "nnz": int(np.count_nonzero(x)),

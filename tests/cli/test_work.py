@@ -26,17 +26,23 @@ def test_build_then_fit(populated):
     built = run("build", populated, "--s-chunk", 3, "--quiet")
     assert built.exit_code == 0
     assert "15 tiles done, 15 of them in this call" in " ".join(built.output.split())
-    fitted = run("fit", populated, "--epochs", 2, "--quiet")
+    fitted = run("fit", populated, "--method", "kaczmarz", "--epochs", 2, "--quiet")
     assert fitted.exit_code == 0
-    assert "after epoch 2, chi2 per voxel" in fitted.output
+    assert "after epoch 2, RMSE" in fitted.output
     with h5py.File(populated) as file:
         assert file["/X_global"].attrs["epochs_total"] == 2
 
 
 def test_a_fit_goes_on_unless_it_is_to_be_fresh(populated):
-    run("fit", populated, "--epochs", 2, "--quiet")
-    assert "after epoch 5" in run("fit", populated, "--epochs", 3, "--quiet").output
-    assert "after epoch 1" in run("fit", populated, "--epochs", 1, "--fresh", "--quiet").output
+    run("fit", populated, "--method", "kaczmarz", "--epochs", 2, "--quiet")
+    assert (
+        "after epoch 5"
+        in run("fit", populated, "--method", "kaczmarz", "--epochs", 3, "--quiet").output
+    )
+    assert (
+        "after epoch 1"
+        in run("fit", populated, "--method", "kaczmarz", "--epochs", 1, "--fresh", "--quiet").output
+    )
 
 
 @pytest.mark.parametrize(
@@ -55,7 +61,8 @@ def test_stops_have_exit_codes_of_their_own(populated, monkeypatch, stop, code):
 def test_a_terminated_fit_asks_to_be_run_again(populated):
     """As a batch system does it: the signal, exit code 75, the same command."""
     code = "from cubefit.cli import main; main()"
-    command = [sys.executable, "-c", code, "fit", str(populated), "--epochs", "4000", "--quiet"]
+    options = ["--method", "kaczmarz", "--epochs", "4000", "--quiet"]
+    command = [sys.executable, "-c", code, "fit", str(populated), *options]
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

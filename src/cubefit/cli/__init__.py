@@ -1,6 +1,6 @@
 """The command line: parses, prints, and turns errors into one sentence."""
 
-from cubefit.cli import check, demo, status, work
+from cubefit.cli import check, demo, fit, status, work
 from cubefit.cli.root import app, main
 
-__all__ = ["app", "check", "demo", "main", "status", "work"]
+__all__ = ["app", "check", "demo", "fit", "main", "status", "work"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +10,17 @@ from numpy.typing import NDArray
 from cubefit.inverse.objective import Evaluation, Float, Objective
 from cubefit.inverse.operators import Operator
 
+FITTED: Final = 1e-13
+"""Where no more than this share of ``f(0)`` is left, rounding is all that is left."""
+
 
 class Gap(NamedTuple):
     """An upper bound on ``f(x) - min f``."""
 
     absolute: float
+    """At most ``f(x)``, because no objective is negative."""
     relative: float
-    """Share of ``f(x)``."""
+    """Share of ``f(x)``; of ``f(0)`` where ``x`` fits the data to rounding."""
     slope: float
     """``tau`` of `Certificate`."""
 
@@ -47,6 +51,8 @@ class Certificate:
         """``A^T W z``, shape (C, P)."""
         self.light_of_data = float(np.vdot(objective.data, objective.inverse_noise))
         """``z . W y``."""
+        weighted = objective.data * objective.inverse_noise
+        self._value_of_zero = 0.5 * float(np.vdot(weighted, weighted))
         self.n_voxels = objective.n_voxels
         """``|z|^2``."""
 
@@ -75,4 +81,6 @@ class Certificate:
     def bound(self, *, value: float, slack: float, slope: float, light: float) -> Gap:
         """Return the gap of ``f(x)``, ``x . g``, ``tau`` and ``z . W A x``."""
         absolute = max(slack + slope * light + 0.5 * slope**2 * self.n_voxels, 0.0)
-        return Gap(absolute, absolute / value if value > 0 else 0.0, slope)
+        absolute = min(absolute, value)
+        base = value if value > FITTED * self._value_of_zero else self._value_of_zero
+        return Gap(absolute, absolute / base if base > 0 else 0.0, slope)

@@ -167,7 +167,7 @@ def joined(light: Float, pairs: Float, K: int) -> Float:
     S, C, U = light.shape
     result = np.empty((C, K, C, K))
     flat = light.reshape(S, C * U)
-    size = max(1, min(C, BLOCK_BYTES // (8 * C * max(U * U, K * K))))
+    size = max(1, min(C, BLOCK_BYTES // (8 * C * max(U * U, K * K, 1))))
     for start in range(0, C, size):
         stop = min(start + size, C)
         n = stop - start

@@ -21,8 +21,6 @@ from cubefit.inverse.operators import Operator
 PRECONDITIONER_TOLERANCE: Final = 3e-4
 """Of the templates in the preconditioner, relative singular value: half as many as for choosing
 columns make its factors eight times cheaper, and cost a few more products; see docs/solvers.md."""
-ROUNDING: Final = 1e-15
-"""A gap of this share of ``|y / noise|^2 / 2`` is none: float64 holds no better objective."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,15 +63,13 @@ class Exact:
 
     def _state(self, number: int, here: Evaluation, gap_tolerance: float) -> ExactState:
         gap = self.certificate.gap(here)
-        weighted = self.objective.data * self.objective.inverse_noise
-        nothing = ROUNDING * 0.5 * float(np.vdot(weighted, weighted))
         return ExactState(
             x=here.x,
             round=number,
             value=here.value,
             chi2=here.chi2,
             gap=gap,
-            converged=gap.relative <= gap_tolerance or gap.absolute <= nothing,
+            converged=gap.relative <= gap_tolerance,
         )
 
     def solve(self, start: Float, gap_tolerance: float) -> Iterator[ExactState]:

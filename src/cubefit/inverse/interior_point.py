@@ -212,7 +212,7 @@ def rounds(
     here = problem.at(q)
     slack = here.gradient * unit
     barrier = 0.1 * float(np.abs(slack * q).mean())
-    slack = np.where(seen, np.maximum(slack, barrier / np.maximum(q, TINY)), 1.0)
+    slack = np.where(seen, np.maximum(slack, barrier / np.where(seen, q, 1.0)), 1.0)
     while True:
         yield here
         safe = np.where(seen, q, 1.0)
@@ -245,7 +245,6 @@ def rounds(
 
 FROZEN: Final = 1e6
 """Stiffness of dark columns, relative to the largest of the others."""
-TINY: Final = 1e-300
 LEAST: Final = 0.1
 """Of a start, relative to its mean."""
 

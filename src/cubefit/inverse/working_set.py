@@ -24,6 +24,7 @@ from cubefit.inverse.priors import Priors
 
 MOST_STEPS: Final = 60
 """Rounds on the compressed model within one round on the model."""
+ROUNDING: Final = 1e-12
 COARSE: Final = 1e-4
 """The compressed model is solved to this share of the present slope."""
 
@@ -179,6 +180,8 @@ def rounds(
         chosen = (here.x > 0) | (guess > 0) | steepest(outside, count, threshold)
         x = solve_members(cache.of(chosen), here.gradient, here.x, chosen, guess)
         better = objective.at(operator, x)
-        if not better.value < here.value:
+        # At the end the objective stands still in float64 while the gap still falls.
+        closer = certificate.gap(better).absolute < certificate.gap(here).absolute
+        if better.value > (1 + ROUNDING) * here.value or not (better.value < here.value or closer):
             return
         here = better

@@ -1,0 +1,83 @@
+"""``cubefit fit``: methods, priors, summary lines, exit codes."""
+
+import signal
+
+import h5py
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from cubefit import cli
+from cubefit.cli.root import main
+from cubefit.pipeline_runner import PipelineRunner
+
+
+def run(*arguments):
+    done = CliRunner().invoke(cli.app, [str(a) for a in arguments])
+    return done.exit_code, " ".join(done.output.split())
+
+
+def test_exact_is_the_default_and_says_how_good_it_is(populated):
+    code, said = run("fit", populated, "--quiet")
+    assert code == 0
+    assert "RMSE" in said
+    assert "rounds: the optimum is found: no x lowers the objective by more than" in said
+    with h5py.File(populated) as file:
+        assert file["/X_global"].attrs["method"] == "exact"
+
+
+def test_orbit_weights_come_from_a_file(populated, tmp_path):
+    weights = np.array([1.0, 3.0, 2.0, 5.0, 4.0])
+    np.savetxt(tmp_path / "w.txt", weights)
+    options = ("--orbit-weights", tmp_path / "w.txt", "--ratio-weight", 1e4, "--quiet")
+    assert run("fit", populated, *options)[0] == 0
+    with h5py.File(populated) as file:
+        sums = file["/X_global"][()].reshape(5, 12).sum(axis=1)
+    assert sums / sums.sum() == pytest.approx(weights / weights.sum(), rel=1e-3)
+
+
+@pytest.mark.parametrize("strength", ["0.3", "auto"])
+def test_regularization_is_a_number_or_auto(populated, strength):
+    code, said = run("fit", populated, "--regularization", strength, "--quiet")
+    assert code == 0
+    assert "regularization 0." in said or "regularization" in said
+    with h5py.File(populated) as file:
+        assert file["/X_global"].attrs["regularization"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--regularization", "much"], "give a number, or auto"),
+        (["--orbit-weights", "nowhere.txt"], "holds no plain numbers"),
+        (["--max-memory-gb", "1e-6"], "this fit takes at least"),
+        (["--gap", "0"], "gap_tolerance=0.0"),
+        (["--method", "kaczmarz", "--regularization", "auto"], "needs method='exact'"),
+    ],
+)
+def test_errors_are_one_sentence(populated, monkeypatch, capsys, options, message):
+    monkeypatch.setattr("sys.argv", ["cubefit", "fit", str(populated), "--quiet", *options])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("Error: ")
+    assert message in said
+    assert "Traceback" not in said
+
+
+def test_ctrl_c_keeps_the_best_point_and_has_its_exit_code(populated, monkeypatch):
+    original = PipelineRunner.solve_all
+
+    def interrupted(runner, **settings):
+        def interrupt(_number, _x):
+            signal.raise_signal(signal.SIGINT)
+
+        return original(runner, on_epoch_end=interrupt, **settings)
+
+    monkeypatch.setattr(PipelineRunner, "solve_all", interrupted)
+    code, said = run("fit", populated, "--gap", 1e-12, "--quiet")
+    assert code == 130
+    assert "stopped by request" in said
+    with h5py.File(populated) as file:
+        assert "X_global" in file
