@@ -1,4 +1,4 @@
-"""Fits of the exact solver, counted and timed, in their own units: one ``A x`` and one ``A^T r``."""
+"""Fits of the exact solver, counted and timed in passes: one ``A x`` and one ``A^T r`` each."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Case:
         *,
         noise: Float | None = None,
         priors: PriorCfg | None = None,
-        gap: float = 1e-6,
+        cfg: ExactCfg | None = None,
         with_weights: bool = False,
     ) -> tuple[Float, dict[str, Any]]:
         """Return the exact fit from zero; ``stats["pairs"]`` counts the passes."""
@@ -77,7 +77,7 @@ class Case:
             self.operator,
             objective,
             np.zeros(self.operator.shape[1:3]),
-            ExactCfg(gap_tolerance=gap),
+            cfg or ExactCfg(),
             priors or PriorCfg(),
             orbit_weights=self.weights if with_weights else None,
             template_shape=self.template_shape,
@@ -99,8 +99,8 @@ class Case:
         return errors
 
 
-def reference_case(path: Path) -> Case:
-    """Return the case of a brute-force reference file."""
+def reference_case(path: Path) -> tuple[Case, MatrixFreeOperator]:
+    """Return the case of a brute-force reference file, and its operator in float32."""
     with np.load(path) as file:
         ref = {key: file[key] for key in file.files if key != "meta_json"}
     shape = ref["templates"].shape[1:]
@@ -109,7 +109,7 @@ def reference_case(path: Path) -> Case:
         templates, ref["tem_loglam"], ref["obs_loglam"], ref["vel"], dtype=np.float64
     )
     metal, log_age = np.meshgrid(ref["metals"], np.log10(ref["ages"]), indexing="ij")
-    return Case(
+    case = Case(
         operator=Counted(ref["losvd"], shifted, dtype=np.float64),
         data=ref["data_noisy"],
         noise=ref["noise_sigma"],
@@ -119,6 +119,7 @@ def reference_case(path: Path) -> Case:
         log_age=log_age.ravel(),
         metal=metal.ravel(),
     )
+    return case, MatrixFreeOperator(ref["losvd"], shifted)
 
 
 def finer(grid: Float, values: Float, n: int) -> tuple[Float, Float]:

@@ -183,3 +183,12 @@ def test_a_link_to_itself_and_a_file_as_a_folder_are_missing(populated, tmp_path
 def test_an_interval_that_no_clock_can_wait_is_wrong_usage(populated, interval):
     call = ["status", str(populated), "--watch", "--interval", interval]
     assert CliRunner().invoke(cli.app, call).exit_code == 2
+
+
+def test_an_exact_fit_shows_its_rounds_and_its_gap(built):
+    _, stats = PipelineRunner(built).solve_all(method="exact", verbose=False)
+    status = read_file_status(built)
+    assert status.solution.gap_rel == stats["gap_rel"]
+    said = " ".join(told(built).replace("│", " ").split())
+    assert f"exact, round {stats['rounds']}" in said
+    assert "of the objective above the optimum" in said

@@ -57,7 +57,7 @@ def build_rows(build: BuildState) -> dict[str, RenderableType]:
 
 def fit_rows(fit: FitState) -> dict[str, RenderableType]:
     """Return what is told of the fit."""
-    epochs = f"epoch {fit.epoch}"
+    epochs = f"{'round' if fit.method == 'exact' else 'epoch'} {fit.epoch}"
     if fit.epochs_wanted is not None:
         epochs += f" of {fit.epochs_wanted}"
     if fit.running and math.isfinite(fit.row_age_s):
@@ -91,9 +91,12 @@ def status_table(status: FileStatus) -> Table:
     rows |= {"fit": "none"} if status.fit is None else fit_rows(status.fit)
     if status.solution is not None:
         solution = status.solution
+        how = f"{solution.epochs} epochs"
+        if math.isfinite(solution.gap_rel):
+            how = f"at most {solution.gap_rel:.1e} of the objective above the optimum"
         rows["solution"] = (
-            f"/X_global of {solution.written}, {solution.epochs} epochs, chi2 "
-            f"{number(solution.chi2)} over {solution.n_voxels:,} voxels"
+            f"/X_global of {solution.written}, {how}, chi2 {number(solution.chi2)} over "
+            f"{solution.n_voxels:,} voxels"
         )
     rows["writer"] = (
         "no CubeFit process writes now" if status.writer is None else str(status.writer)

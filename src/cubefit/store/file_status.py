@@ -48,7 +48,7 @@ class FitState:
 
     method: str
     epoch: int
-    """Epochs finished."""
+    """Epochs finished, or rounds of the exact method."""
     epochs_wanted: int | None
     """Where the fit under way, or a stopped one, will end; None where there is none."""
     running: bool
@@ -76,10 +76,14 @@ class FitState:
 class SolutionState:
     """The committed solution."""
 
+    method: str
     written: str
     chi2: float
     n_voxels: int
     epochs: int
+    """Of Kaczmarz sweeps."""
+    gap_rel: float
+    """Certified distance to the optimum; NaN where the method has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,10 +203,12 @@ def solution_state(file: h5py.File) -> SolutionState | None:
         return None
     facts = file[schema.X_GLOBAL.path].attrs
     return SolutionState(
+        method=str(facts.get("method", "")),
         written=str(facts.get("written", "")),
         chi2=float(facts.get("chi2", NAN)),
         n_voxels=int(facts.get("n_voxels", 0)),
         epochs=int(facts.get("epochs_total", 0)),
+        gap_rel=float(facts.get("gap_rel", NAN)),
     )
 
 
