@@ -239,7 +239,9 @@ def die(number, x):
         os.kill(os.getpid(), signal.SIGKILL)
 PipelineRunner(path).solve_all(method="exact", tracker=busy, on_epoch_end=die, verbose=False)
 """
-    done = subprocess.run([sys.executable, "-c", code], check=False, env=dict(os.environ))
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, env=dict(os.environ), timeout=60
+    )
     assert done.returncode == -signal.SIGKILL
     _, stats = fit(noisy)
     assert stats["warm_start"] == "/Fit/x_latest"
@@ -317,3 +319,61 @@ def test_data_without_light_give_nothing(make_problem, tmp_path):
 def test_settings_take_numpy_scalars():
     assert ExactCfg(max_rounds=np.int64(3)).max_rounds == 3
     assert PriorCfg(regularization=np.float64(0.5)).regularization == 0.5
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e9])
+def test_without_noise_priors_do_not_depend_on_the_unit_of_the_flux(make_problem, tmp_path, unit):
+    problem, found = make_problem(S=12, L=60), []
+    for factor in (1.0, unit):
+        path = problem.populate(tmp_path / f"{factor}.h5", datacube=factor * problem.datacube)
+        x, stats = fit(path, orbit_weights=np.arange(1.0, 6.0), regularization=0.3)
+        assert stats["converged"]
+        found.append(x / factor)
+    np.testing.assert_allclose(found[1], found[0], atol=1e-3 * found[0].max())
+
+
+def test_a_stored_cube_reaches_the_gap_as_well(built):
+    for smooth in (0.0, 0.1):
+        settings = {"warm_start": "zeros", "gap_tolerance": 1e-7, "regularization": smooth}
+        _, stats = fit(built, operator="stored", **settings)
+        assert stats["converged"]
+        assert stats["gap_rel"] <= 1e-7
+
+
+def test_negative_templates_are_refused(make_problem, tmp_path):
+    problem = make_problem()
+    templates = problem.templates.copy()
+    templates[:, 0, 0, 0] *= -1.0
+    path = problem.populate(tmp_path / "negative.h5", templates=templates)
+    with pytest.raises(InputError, match=r"population 0 .* templates of positive flux"):
+        fit(path)
+
+
+def test_a_limit_in_the_preparation_is_told_as_such(noisy):
+    for settings in ({"max_rounds": 1}, {"time_limit_s": 1e-9}):
+        _, stats = fit(noisy, regularization=0.1, warm_start="zeros", **settings)
+        assert not stats["converged"]
+        assert "being prepared (fit without smoothness)" in stats["outcome"]
+        assert np.isnan(stats["gap_rel"])
+
+
+def test_a_terminated_auto_fit_does_not_choose_again(noisy, caplog):
+    def terminate(_number, _x):
+        signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(StoppedError):
+        fit(noisy, regularization="auto", on_epoch_end=terminate)
+    caplog.set_level("INFO", "cubefit")
+    _, stats = fit(noisy, regularization="auto")
+    assert stats["converged"]
+    assert "allowed" not in caplog.text
+    assert stats["regularization"] > 0
+
+
+def test_a_fit_after_a_smooth_one_starts_from_the_optimum(noisy):
+    x, first = fit(noisy, regularization=0.1)
+    _, again = fit(noisy, regularization=0.1)
+    assert again["warm_start"] == "/X_global"
+    assert again["objective"] == pytest.approx(first["objective"], rel=1e-5)
+    _, plain = fit(noisy, x0=x)
+    assert plain["converged"]

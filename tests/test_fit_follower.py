@@ -321,7 +321,7 @@ def test_a_checkpoint_of_other_inputs_is_refused_and_left_alone(populated, warm_
     with open_h5(populated, "writer") as file:
         file["/DataCube"][...] *= 1.5
     before = populated.read_bytes()
-    with pytest.raises(StaleError, match=r"/Fit/x_latest in .*warm_start='jacobi', or pass x0"):
+    with pytest.raises(StaleError, match=r"/Fit/x_latest in .*warm_start='zeros', or pass x0"):
         fit(populated, warm_start=warm_start)
     assert populated.read_bytes() == before
     assert fit(populated, x0=np.ones(60))[1]["warm_start"] == "x0"

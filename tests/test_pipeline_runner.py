@@ -253,7 +253,7 @@ def test_ctrl_c_while_the_result_is_committed_comes_after_it(built, monkeypatch)
         write(*args)
 
     monkeypatch.setattr(pipeline_runner, "write_solution", interrupted)
-    with pytest.raises(KeyboardInterrupt, match="is complete; the same call adds to it"):
+    with pytest.raises(KeyboardInterrupt, match="is complete; the same call adds epochs"):
         fit(built)
     assert x_global(built).any()
 
@@ -278,7 +278,7 @@ def test_a_stale_solution_is_refused(built, started, warm_start):
     fit(built)
     with open_h5(built, "writer") as file:
         file["/DataCube"][...] *= 2.0
-    with pytest.raises(StaleError, match=r"/Fit/x_latest in .*warm_start='jacobi', or pass x0"):
+    with pytest.raises(StaleError, match=r"/Fit/x_latest in .*warm_start='zeros', or pass x0"):
         fit(built, warm_start=warm_start)
     fit(built, warm_start="jacobi")
     fit(built, warm_start=warm_start)

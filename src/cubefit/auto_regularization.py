@@ -64,7 +64,7 @@ class Search:
             return 0.0
         strength = float(np.exp(log_strength))
         exact = self._smoothed(strength)
-        with self._watch.stage(f"Smoothness {strength:.3g}") as follow:
+        with self._watch.stage(f"Smoothness {strength:.3g}", self._gap_tolerance) as follow:
             for state in exact.solve(self.last.state.x, self._gap_tolerance):
                 if follow(state):
                     break
@@ -81,7 +81,7 @@ def allowed_growth(chi2: float, exact: Exact) -> float:
     """Return ``sqrt(2 N)``; without noise in units of the misfit per voxel."""
     n_voxels = exact.objective.n_voxels
     unit = 1.0 if exact.objective.has_noise else chi2 / n_voxels
-    return float(np.sqrt(2.0 * n_voxels)) * unit
+    return max(float(np.sqrt(2.0 * n_voxels)) * unit, np.finfo(float).tiny)
 
 
 def choose_regularization(

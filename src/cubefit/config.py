@@ -223,6 +223,10 @@ class ExactCfg:
         for name in ("max_rounds", "columns_per_round"):
             require_whole(name, getattr(self, name), 1)
         require_above_zero("gap_tolerance", self.gap_tolerance)
+        if self.gap_tolerance >= 1:
+            raise ConfigError(
+                f"gap_tolerance={self.gap_tolerance}: x = 0 is that good; give less than 1."
+            )
         for name in ("time_limit_s", "max_memory_gb"):
             require_above_zero(name, getattr(self, name))
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cubefit.config import ExactCfg, PriorCfg, WarmStart
 from cubefit.exact_priors import require_smoothable, wanted_weights
-from cubefit.exact_solver import solve_global_exact
+from cubefit.exact_solver import Prepared, solve_global_exact
 from cubefit.fit_parts import FitParts
 from cubefit.fit_start import identity_of_exact
 from cubefit.fit_tracker import FitTracker
@@ -56,9 +56,9 @@ class ExactFollower:
         self._state: ExactState | None = None
         self._numbers: dict[str, float] = {}
 
-    def take_total(self, total: float) -> None:
-        """Keep what the expected weights sum to: it belongs to the objective."""
-        self._numbers["total_weight"] = total
+    def take(self, prepared: Prepared) -> None:
+        """Keep what belongs to the objective."""
+        self._numbers |= prepared._asdict()
 
     def follow(self, state: ExactState) -> None:
         """Take a state; an error in the user's hook saves it first."""
@@ -173,9 +173,9 @@ class ExactFit:
             self.priors,
             orbit_weights=self.orbit_weights,
             template_shape=parts.template_shape,
-            known_total=known.get("total_weight"),
+            known=Prepared(known["regularization"], known["total"]) if "total" in known else None,
             on_state=follower.follow,
-            on_total=follower.take_total,
+            on_prepared=follower.take,
             should_stop=follower.should_stop,
             verbose=verbose,
         )

@@ -13,6 +13,7 @@ from cubefit.config import PriorCfg
 from cubefit.errors import ConfigError, InputError
 from cubefit.inverse.exact import Exact, ExactState
 from cubefit.inverse.expected_total import one_population_total
+from cubefit.inverse.objective import Objective
 from cubefit.inverse.priors import (
     Priors,
     expected_units,
@@ -24,6 +25,8 @@ from cubefit.inverse.ratio import checked_orbit_weights, ratio_targets
 
 Float = NDArray[np.float64]
 
+ASSUMED_NOISE: Final = 0.01
+"""Noise relative to the rms of the data, for the prior terms of a fit without noise."""
 TOTAL_ACCURACY: Final = 1e-3
 """Relative gap of the fit that the total is taken from: it then holds to a few parts in 1000."""
 
@@ -62,6 +65,17 @@ class PriorPlan:
     weights: Float | None
     """Orbit weights, shape (C,)."""
 
+    @staticmethod
+    def noise_unit(objective: Objective) -> float:
+        """Return one sigma in units of the misfit: without noise, `ASSUMED_NOISE` of the data.
+
+        The prior terms are measured in it, so that they do not depend on the unit of the flux.
+        """
+        if objective.has_noise:
+            return 1.0
+        mean_square = float(np.vdot(objective.data, objective.data)) / objective.n_voxels
+        return ASSUMED_NOISE * float(np.sqrt(mean_square))
+
     @property
     def wants_smooth(self) -> bool:
         """Whether there is any smoothness."""
@@ -81,9 +95,8 @@ class PriorPlan:
                 anchor, candidates = ratio_targets(
                     self.weights, self.config.ratio_anchor, self.config.ratio_min_weight, lit
                 )
-                rows = ratio_matrix(
-                    self.weights, total, self.config.ratio_weight, candidates, anchor
-                )
+                strength = self.config.ratio_weight * self.noise_unit(exact.objective)
+                rows = ratio_matrix(self.weights, total, strength, candidates, anchor)
                 priors = replace(priors, ratio=rows)
         return replace(exact, objective=replace(exact.objective, priors=priors))
 
@@ -91,8 +104,6 @@ class PriorPlan:
         """Return a fit that has its ratio rows with smoothness added, measured in the total."""
         _, C, P, _ = exact.operator.shape
         had = exact.objective.priors or Priors.none(C, P)
-        if not strength:
-            return exact
         if not total > 0:
             raise InputError(
                 "The fit without smoothness has no weight, so that there is nothing to smooth: are "
@@ -100,7 +111,7 @@ class PriorPlan:
             )
         priors = replace(
             had,
-            smooth=smoothness(self.template_shape, strength),
+            smooth=smoothness(self.template_shape, strength * self.noise_unit(exact.objective)),
             unit=expected_units(self.weights, total, C, P),
         )
         return replace(exact, objective=replace(exact.objective, priors=priors))

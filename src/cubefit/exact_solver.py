@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -67,6 +67,14 @@ def prepare(operator: Operator, objective: Objective, cfg: ExactCfg, plan: Memor
     )
 
 
+class Prepared(NamedTuple):
+    """What the preparation of smoothness found: it belongs to the objective."""
+
+    regularization: float
+    total: float
+    """What the expected weights sum to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Aim:
     """The objective that is minimised, and what was found on the way to it."""
@@ -76,21 +84,35 @@ class Aim:
     total: float
     """What the expected weights sum to; NaN without smoothness."""
     start: Float | None
-    """A better start than the user's, shape (C, P)."""
+    """The fit that it was prepared by, shape (C, P)."""
+
+    def better_start(self, start: Float) -> Float:
+        """Return the user's start, or the fit that prepared this one where that is better."""
+        if self.start is None:
+            return start
+        value = self.exact.objective.at(self.exact.operator, start).value
+        prepared = self.exact.objective.at(self.exact.operator, self.start).value
+        return start if value < prepared else self.start
+
+
+def ignore(state: ExactState) -> None:
+    """Take a state that nobody asks for."""
 
 
 def aim_at(
-    exact: Exact, priors: PriorPlan, watch: Watch, known_total: float | None
+    exact: Exact, priors: PriorPlan, watch: Watch, known: Prepared | None
 ) -> Aim | ExactState:
     """Return the objective with all its prior terms; or where the work for it was stopped."""
     exact = priors.with_ratio(exact)
     if not priors.wants_smooth:
         return Aim(exact, 0.0, float("nan"), None)
-    strength, total = priors.config.regularization, priors.config.total_weight or known_total
+    strength, total = priors.config.regularization, priors.config.total_weight
+    if known is not None:
+        strength, total = known.regularization, known.total
     if total is not None and strength != "auto":
         return Aim(priors.with_smoothness(exact, strength, total), strength, total, None)
-    with watch.stage("Fit without smoothness") as follow:
-        accuracy = AUTO_ACCURACY if strength == "auto" else TOTAL_ACCURACY
+    accuracy = AUTO_ACCURACY if strength == "auto" else TOTAL_ACCURACY
+    with watch.stage("Fit without smoothness", accuracy) as follow:
         plain = unsmoothed(exact, accuracy, follow)
     if watch.is_over:
         return plain
@@ -114,9 +136,9 @@ def solve_global_exact(
     *,
     orbit_weights: ArrayLike | None = None,
     template_shape: Sequence[int] | None = None,
-    known_total: float | None = None,
+    known: Prepared | None = None,
     on_state: ExactHook | None = None,
-    on_total: Callable[[float], None] | None = None,
+    on_prepared: Callable[[Prepared], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     verbose: bool = True,
 ) -> tuple[Float, dict[str, Any]]:
@@ -138,12 +160,12 @@ def solve_global_exact(
         Expected ratios of the components, any scale.
     template_shape : sequence of int, optional
         Sizes of the template axes, along which populations are smoothed; default one axis.
-    known_total : float, optional
-        What an earlier call told ``on_total``: saves finding it again.
+    known : Prepared, optional
+        What an earlier call told ``on_prepared``: saves finding it again.
     on_state : callable, optional
         Called with every state of the fit proper.
-    on_total : callable, optional
-        Called with what the expected weights sum to, once that is known.
+    on_prepared : callable, optional
+        Called with what the preparation of smoothness found.
     should_stop : callable, optional
         Asked after every round; True ends the fit there.
     verbose : bool
@@ -176,14 +198,13 @@ def solve_global_exact(
         "Exact fit: %d templates compressed to %d, %.1f s.",
         P, exact.model.n_compressed, watch.elapsed_s,
     )  # fmt: skip
-    aim = aim_at(exact, wanted, watch, known_total)
+    aim = aim_at(exact, wanted, watch, known)
     if isinstance(aim, ExactState):
         return aim.x, watch.stats(aim, 0.0, float("nan"))
-    if on_total is not None and wanted.wants_smooth:
-        on_total(aim.total)
-    begin = start if aim.start is None or start.any() else aim.start
-    with watch.stage("Exact fit", on_state) as follow:
-        for state in aim.exact.solve(begin, cfg.gap_tolerance):
+    if on_prepared is not None and wanted.wants_smooth:
+        on_prepared(Prepared(aim.regularization, aim.total))
+    with watch.stage("Exact fit", cfg.gap_tolerance, on_state or ignore) as follow:
+        for state in aim.exact.solve(aim.better_start(start), cfg.gap_tolerance):
             if follow(state):
                 break
     best = watch.best

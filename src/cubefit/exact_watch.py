@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cubefit.config import ExactCfg
+from cubefit.inverse.certificate import Gap
 from cubefit.inverse.exact import ExactState
 from cubefit.inverse.objective import Objective
 from cubefit.progress import Progress
@@ -29,10 +30,15 @@ MEND: dict[End, str] = {
     "stopped": "stopped by request after {rounds} rounds, {gap:.1e} of the objective above the "
     "optimum at most: the same call goes on from here.",
     "rounding": "rounding ends the fit after {rounds} rounds, {gap:.1e} of the objective above the "
-    "optimum at most: good enough unless you need less; if so, scale the templates to like "
-    "brightness.",
+    "optimum at most: if you need less, start from zero (warm_start='zeros', --fresh), or scale "
+    "the templates to like brightness.",
 }
 """What each end means, and what to do next."""
+
+UNPREPARED = (
+    "stopped after {rounds} rounds while the fit was being prepared ({stage}), which the same call "
+    "begins again: give it more time or rounds."
+)
 
 
 class Watch:
@@ -64,8 +70,8 @@ class Watch:
         self._verbose = verbose
         self._started = time.monotonic()
         self._best: ExactState | None = None
-        self._before = 0
         self._stage = ""
+        self._is_proper = False
         self.rounds = 0
         self.end: End | None = None
 
@@ -102,12 +108,19 @@ class Watch:
 
     @contextmanager
     def stage(
-        self, name: str, on_state: Callable[[ExactState], None] | None = None
+        self,
+        name: str,
+        gap_tolerance: float,
+        on_state: Callable[[ExactState], None] | None = None,
     ) -> Iterator[Callable[[ExactState], bool]]:
-        """Give what takes each state of a stage, and returns True where the fit is to end."""
+        """Give what takes each state of a stage, and returns True where the fit is to end.
+
+        The stage with ``on_state`` is the fit proper, those before it are its preparation.
+        """
         self._best, self.end, self._stage = None, None, name
+        self._is_proper = on_state is not None
         first = self.rounds
-        span = -math.log10(self._cfg.gap_tolerance)
+        span = -math.log10(gap_tolerance)
         with Progress(name, span, verbose=self._verbose) as progress:
             done = 0.0
 
@@ -133,10 +146,12 @@ class Watch:
     def stats(self, state: ExactState, regularization: float, total: float) -> dict[str, Any]:
         """Return what is said of the outcome; its keys stand in `solve_global_exact`."""
         end, n_voxels = self.end or "rounding", self._objective.n_voxels
-        gap = state.gap.relative
-        outcome = MEND[end].format(gap=gap, rounds=self.rounds)
-        if self._stage != "Exact fit":
-            outcome += f" This was still the preparation ({self._stage.lower()})."
+        gap = state.gap
+        outcome = MEND[end].format(gap=gap.relative, rounds=self.rounds)
+        if not self._is_proper:
+            # Its gap is that of another objective.
+            gap = Gap(float("nan"), float("nan"), gap.slope)
+            outcome = UNPREPARED.format(stage=self._stage.lower(), rounds=self.rounds)
         return {
             "method": "exact",
             "objective": state.value,
@@ -145,8 +160,8 @@ class Watch:
             "has_noise": self._objective.has_noise,
             "chi2_per_voxel": state.chi2 / n_voxels,
             "rmse": float(np.sqrt(state.chi2 / n_voxels)),
-            "gap_abs": state.gap.absolute,
-            "gap_rel": gap,
+            "gap_abs": gap.absolute,
+            "gap_rel": gap.relative,
             "nnz": state.n_nonzero,
             "rounds": self.rounds,
             "regularization": regularization,

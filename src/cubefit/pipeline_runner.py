@@ -168,8 +168,8 @@ class PipelineRunner:
         warm_start : {"auto", "resume", "jacobi", "zeros", "x0"}
             ``auto`` takes ``x0`` if given; else it completes an unfinished fit of the same
             settings from ``/Fit/x_latest``; else it starts from ``/Fit/x_best``, else
-            ``/X_global``, else the Jacobi seed. ``resume`` does the same, but takes ``x0`` last
-            and no seed. The others start afresh.
+            ``/X_global``, else the Jacobi seed (exact: zero). ``resume`` does the same, but takes
+            ``x0`` last and no seed. The others start afresh.
         ratio_use, ratio_prob, ratio_eta, ratio_anchor, ratio_min_weight, ratio_batch
             See `cubefit.config.SolverCfg`; ``ratio_prob``, ``ratio_eta`` and ``ratio_batch`` are of
             Kaczmarz.
@@ -284,7 +284,8 @@ class PipelineRunner:
             stats |= {"operator": parts.operator, "normalization": parts.normalization}
             stats["committed"] = self._commit(x, stats, parts.run, follow_up)
             if request and not (method == "exact" and request.is_interrupt):
-                request.stop(f"the fit of {self.path} is complete; the same call adds to it.")
+                more = "adds epochs" if method == "kaczmarz" else "finds nothing to add"
+                request.stop(f"the fit of {self.path} is complete; the same call {more}.")
         return x.ravel(), stats
 
     def _set_up(

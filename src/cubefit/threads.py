@@ -6,17 +6,33 @@ Limits that are in force already, by ``OMP_NUM_THREADS`` say, hold unless a call
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
 from threadpoolctl import ThreadpoolController
 
-CGROUP_LIMITS: Final = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
-"""Where containers and batch systems set the memory."""
+CGROUPS: Final = Path("/sys/fs/cgroup")
+OWN_CGROUPS: Final = Path("/proc/self/cgroup")
+
+
+def cgroup_limits() -> Iterator[Path]:
+    """Yield the files in which containers and batch systems limit this process's memory."""
+    yield CGROUPS / "memory" / "memory.limit_in_bytes"
+    try:
+        lines = OWN_CGROUPS.read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        _, controllers, place = line.split(":", 2)
+        top, name = CGROUPS, "memory.max"
+        if controllers:
+            if "memory" not in controllers.split(","):
+                continue
+            top, name = CGROUPS / "memory", "memory.limit_in_bytes"
+        own = top / place.lstrip("/")
+        yield from (folder / name for folder in (own, *own.parents) if folder.is_relative_to(top))
 
 
 def usable_cores() -> int:
@@ -30,7 +46,7 @@ def usable_memory() -> float:
     """Return the bytes of memory that this process may use: of the machine, or of its cgroup."""
     installed = float(os.sysconf("SC_PAGE_SIZE")) * float(os.sysconf("SC_PHYS_PAGES"))
     limits = [installed]
-    for name in CGROUP_LIMITS:
+    for name in cgroup_limits():
         try:
             limits.append(float(name.read_text()))
         except (OSError, ValueError):  # not of this kind, or "max"

@@ -287,7 +287,7 @@ def test_a_stale_solution_is_refused(fitted, tmp_path, rich, name):
     path.write_bytes(fitted.read_bytes())
     with h5py.File(path, "r+") as file:
         file[name][...] *= 1.5
-    with pytest.raises(StaleError, match=r"/X_global in .* other inputs .*warm_start='jacobi'"):
+    with pytest.raises(StaleError, match=r"/X_global in .* other inputs .*warm_start='zeros'"):
         FitResult.from_file(path)
     FitResult.from_file(path, rich.x_true)
 

@@ -86,7 +86,7 @@ def test_another_number_in_the_record_is_noticed(checkpoint, digits):
 def test_another_x_is_noticed(checkpoint, at, bit):
     spoiled = bytearray(checkpoint.x.tobytes())
     spoiled[at % len(spoiled)] ^= 1 << bit
-    with pytest.raises(StoreError, match=r"damaged.*warm_start='jacobi', or pass x0"):
+    with pytest.raises(StoreError, match=r"damaged.*warm_start='zeros', or pass x0"):
         decoded(encoded(checkpoint), np.frombuffer(bytes(spoiled)))
 
 

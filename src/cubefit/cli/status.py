@@ -55,7 +55,14 @@ def build_rows(build: BuildState) -> dict[str, RenderableType]:
     }
 
 
-def fit_rows(fit: FitState) -> dict[str, RenderableType]:
+def misfit(chi2: float, n_voxels: int, *, has_noise: bool) -> str:
+    """Return the misfit by its name: without noise it is an RMSE."""
+    if has_noise:
+        return f"chi2 {number(chi2)}"
+    return f"RMSE {number(math.sqrt(chi2 / n_voxels) if n_voxels else math.nan)}"
+
+
+def fit_rows(fit: FitState, *, has_noise: bool) -> dict[str, RenderableType]:
     """Return what is told of the fit."""
     epochs = f"{'round' if fit.method == 'exact' else 'epoch'} {fit.epoch}"
     if fit.epochs_wanted is not None:
@@ -69,7 +76,7 @@ def fit_rows(fit: FitState) -> dict[str, RenderableType]:
     rows: dict[str, RenderableType] = {
         "fit": f"{fit.method or 'own solver'}, {epochs}, {duration(fit.elapsed_s)} so far",
         "misfit": f"training RMSE {number(fit.train_rmse)}, validation RMSE "
-        f"{number(fit.val_rmse)}, chi2 {number(fit.chi2)}",
+        f"{number(fit.val_rmse)}" + (f", chi2 {number(fit.chi2)}" if has_noise else ""),
         "weights": f"{number(fit.nnz)} above zero",
         "last checkpoint": f"{duration(fit.checkpoint_age_s)} ago"
         + (", of the finished fit" if fit.finished else ""),
@@ -88,14 +95,17 @@ def status_table(status: FileStatus) -> Table:
         f"{'noise given' if status.has_noise else 'no noise'}; {size(status.n_bytes)} in all",
     }
     rows |= {"models": "none"} if status.build is None else build_rows(status.build)
-    rows |= {"fit": "none"} if status.fit is None else fit_rows(status.fit)
+    rows |= (
+        {"fit": "none"} if status.fit is None else fit_rows(status.fit, has_noise=status.has_noise)
+    )
     if status.solution is not None:
         solution = status.solution
         how = f"{solution.epochs} epochs"
         if math.isfinite(solution.gap_rel):
             how = f"at most {solution.gap_rel:.1e} of the objective above the optimum"
         rows["solution"] = (
-            f"/X_global of {solution.written}, {how}, chi2 {number(solution.chi2)} over "
+            f"/X_global of {solution.written}, {how}, "
+            f"{misfit(solution.chi2, solution.n_voxels, has_noise=status.has_noise)} over "
             f"{solution.n_voxels:,} voxels"
         )
     rows["writer"] = (

@@ -53,7 +53,7 @@ def check_solution(
 ) -> Verdict:
     """Judge a solution: its values, and whether it belongs to these inputs and this HyperCube."""
     bad = int((~np.isfinite(x)).sum())
-    again = "fit again with warm_start='jacobi'"
+    again = "fit again with warm_start='zeros'"
     if bad:
         return Verdict("failed", f"{name} holds {bad} NaN or infinite weights: {again}.")
     if attributes.get(schema.ATTR_DIGEST) != digests.fit:
@@ -109,7 +109,7 @@ def check_checkpoints(latest: Checkpoint | None, best: Checkpoint | None, fit: s
     """Judge the checkpoints of a tracked fit; ``fit`` is the digest of the inputs of a fit."""
     if latest is None:
         return Verdict("skipped", "No checkpoint yet.")
-    again = "the next fit needs warm_start='jacobi'"
+    again = "the next fit needs warm_start='zeros'"
     for name, found in ((schema.X_LATEST.path, latest), (schema.X_BEST.path, best)):
         if found is None:
             continue

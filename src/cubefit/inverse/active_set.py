@@ -61,8 +61,8 @@ def exchange(
     return None
 
 
-def by_library(gram: Float, target: Float) -> Float:
-    """Return the answer of SciPy's NNLS on a factor of the Gram matrix."""
+def by_library(gram: Float, target: Float) -> Float | None:
+    """Return the answer of SciPy's NNLS on a factor of the Gram matrix; None if it has none."""
     ridge = RIDGE * target.size
     while True:
         try:
@@ -71,8 +71,10 @@ def by_library(gram: Float, target: Float) -> Float:
         except np.linalg.LinAlgError:
             ridge *= 10.0
     data = solve_triangular(factor, target, trans="T", check_finite=False)
-    x, _ = nnls(factor, data, maxiter=30 * target.size)
-    return np.asarray(x)
+    try:
+        return np.asarray(nnls(factor, data, maxiter=30 * target.size)[0])
+    except RuntimeError:  # it goes in circles, too
+        return None
 
 
 def nnls_gram(gram: Float, target: Float, guess: Float, *, tolerance: float = 0.0) -> Float:
@@ -95,6 +97,8 @@ def nnls_gram(gram: Float, target: Float, guess: Float, *, tolerance: float = 0.
     x = exchange(gram, target, guess > 0, tolerance)
     if x is None:
         x = by_library(gram, target)
+        if x is None:
+            return np.maximum(guess, 0.0)
         polished = exchange(gram, target, x > 0, tolerance)
         x = x if polished is None else polished
     return np.maximum(x, 0.0)

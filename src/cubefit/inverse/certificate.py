@@ -7,11 +7,16 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cubefit.errors import InputError
 from cubefit.inverse.objective import Evaluation, Float, Objective
 from cubefit.inverse.operators import Operator
 
 FITTED: Final = 1e-13
 """Where no more than this share of ``f(0)`` is left, rounding is all that is left."""
+VALUE_STEP: Final = 1e-12
+"""An objective that falls by a smaller share stands still."""
+GAP_STEP: Final = 0.9
+"""Likewise a gap that does not fall below this share."""
 
 
 class Gap(NamedTuple):
@@ -23,6 +28,19 @@ class Gap(NamedTuple):
     """Share of ``f(x)``; of ``f(0)`` where ``x`` fits the data to rounding."""
     slope: float
     """``tau`` of `Certificate`."""
+
+
+class Lowest:
+    """The least objective and gap that a fit has reached: where both stand, it is at its end."""
+
+    def __init__(self) -> None:
+        self._value = self._gap = float("inf")
+
+    def falls(self, value: float, gap: Gap) -> bool:
+        """Take a point, and return whether either is lower than ever by more than rounding."""
+        falls = value < (1.0 - VALUE_STEP) * self._value or gap.absolute < GAP_STEP * self._gap
+        self._value, self._gap = min(self._value, value), min(self._gap, gap.absolute)
+        return falls
 
 
 class Certificate:
@@ -44,11 +62,23 @@ class Certificate:
         The linear model.
     objective : Objective
         Data, noise, masks and priors.
+
+    Raises
+    ------
+    InputError
+        If a template has negative flux.
     """
 
     def __init__(self, operator: Operator, objective: Objective) -> None:
         self.lever: Float = operator.rmatvec(objective.inverse_noise)
         """``A^T W z``, shape (C, P)."""
+        if (self.lever < 0).any():
+            c, p = (int(i) for i in np.argwhere(self.lever < 0)[0])
+            raise InputError(
+                f"The model of population {p} on component {c} sums to a negative number: the "
+                "exact method needs templates of positive flux. Give such, or fit with "
+                "method='kaczmarz'."
+            )
         self.light_of_data = float(np.vdot(objective.data, objective.inverse_noise))
         """``z . W y``."""
         weighted = objective.data * objective.inverse_noise
@@ -80,7 +110,7 @@ class Certificate:
 
     def bound(self, *, value: float, slack: float, slope: float, light: float) -> Gap:
         """Return the gap of ``f(x)``, ``x . g``, ``tau`` and ``z . W A x``."""
-        absolute = max(slack + slope * light + 0.5 * slope**2 * self.n_voxels, 0.0)
-        absolute = min(absolute, value)
+        absolute = slack + slope * light + 0.5 * slope**2 * self.n_voxels
+        absolute = max(min(absolute, value), 0.0)
         base = value if value > FITTED * self._value_of_zero else self._value_of_zero
         return Gap(absolute, absolute / base if base > 0 else 0.0, slope)

@@ -148,7 +148,7 @@ class CompressedModel:
         result = np.empty((one.size, other.size))
         for c in np.unique(one.components):
             here = np.flatnonzero(one.components == c)
-            rows = (left[here] @ self.curvature[c].reshape(K, C * K)).reshape(-1, C, K)
+            rows = (left[here] @ self.curvature[c].reshape(K, C * K)).reshape(here.size, C, K)
             result[here] = np.einsum("awk,wk->aw", rows[:, other.components], right)
         return result
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 
-from cubefit.inverse.certificate import Certificate
+from cubefit.inverse.certificate import Certificate, Lowest
 from cubefit.inverse.compressed import CompressedModel
 from cubefit.inverse.objective import Evaluation, Objective
 from cubefit.inverse.operators import Float, Operator
@@ -35,6 +35,13 @@ MOST_PRODUCTS: Final = 20
 """Products with the model per Newton system."""
 SHORTEST_STEP: Final = 1e-4
 """Where no step is longer, rounding has taken over."""
+PATIENCE: Final = 10
+"""Rounds in a row in which neither objective nor gap falls, after which rounding has taken over."""
+SPREAD: Final = 100.0
+"""Products of weight and slack stay within this factor of their mean: else steps get too short to
+mend them, or go in circles."""
+NOTHING: Final = 1e-17
+"""Products of weight and slack that sum to this share of the objective are lost in its rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +81,15 @@ class Preconditioner:
         Ratio rows and smoothness.
     unit : ndarray, shape (C, 1)
         Weights per scaled weight.
+    seen : ndarray of bool, shape (C, P)
+        The other weights are fixed: their steps are zero.
     """
 
-    def __init__(self, model: CompressedModel, priors: Priors, unit: Float) -> None:
+    def __init__(
+        self, model: CompressedModel, priors: Priors, unit: Float, seen: NDArray[np.bool_]
+    ) -> None:
         (C, K), P = model.curvature.shape[:2], model.basis.shape[0]
+        self._fixed = ~seen
         self._smooth = priors.smooth
         self._relative = (unit / priors.unit[:, None]) ** 2
         self._basis = model.basis
@@ -97,10 +109,11 @@ class Preconditioner:
         blocks = self._relative[:, :, None] * self._smooth
         numbers = np.arange(blocks.shape[1])
         blocks[:, numbers, numbers] += diagonal
-        self._scale = 1.0 / np.sqrt(blocks[:, numbers, numbers] + np.maximum(self._stiffness, 0.0))
+        stiffness = blocks[:, numbers, numbers] + np.maximum(self._stiffness, 0.0)
+        self._scale = np.where(self._fixed, 0.0, 1.0 / np.sqrt(stiffness))
         blocks *= self._scale[:, :, None]
         blocks *= self._scale[:, None, :]
-        blocks[:, numbers, numbers] += RIDGE
+        blocks[:, numbers, numbers] += np.where(self._fixed, 1.0, RIDGE)
         self._turn, triangle = np.linalg.qr(self._scale[:, :, None] * self._basis, mode="complete")
         first = min(triangle.shape[1:])
         turned = np.matmul(self._turn.transpose(0, 2, 1), np.matmul(blocks, self._turn))
@@ -164,7 +177,10 @@ def conjugate_gradients(
     size = float(np.vdot(residual, direction))
     for _ in range(MOST_PRODUCTS):
         product = problem.curvature(direction) + diagonal * direction
-        length = size / float(np.vdot(direction, product))
+        bend = float(np.vdot(direction, product))
+        if bend <= 0:  # Rounding is all that is left.
+            break
+        length = size / bend
         step = step + length * direction
         residual = residual - length * product
         if float(np.abs(weight * residual).max()) <= allowed:
@@ -188,7 +204,7 @@ def rounds(
     model: CompressedModel,
     start: Float,
 ) -> Iterator[Evaluation]:
-    """Yield the start, moved inside, and the point after each Newton step.
+    """Yield the start, and the point after each Newton step from there, moved inside.
 
     Parameters
     ----------
@@ -206,45 +222,53 @@ def rounds(
     priors = objective.priors or Priors.none(*start.shape)
     unit = priors.unit[:, None]
     seen = certificate.seen
+    yield objective.at(operator, np.where(seen, start, 0.0))
     problem = Scaled(operator, objective, unit, seen)
-    precondition = Preconditioner(model, priors, unit)
+    precondition = Preconditioner(model, priors, unit, seen)
     q = np.where(seen, inside(start / unit), 0.0)
+    safe = np.where(seen, q, 1.0)
     here = problem.at(q)
     slack = here.gradient * unit
     barrier = 0.1 * float(np.abs(slack * q).mean())
-    slack = np.where(seen, np.maximum(slack, barrier / np.where(seen, q, 1.0)), 1.0)
-    while True:
-        yield here
-        safe = np.where(seen, q, 1.0)
-        diagonal = np.where(seen, slack / safe, FROZEN * (slack / safe)[seen].max(initial=1.0))
-        precondition.factor(diagonal)
+    slack = np.where(seen, np.maximum(slack, barrier / safe), 0.0)
+    lowest, idle = Lowest(), 0
+    while float(np.vdot(q, slack)) > NOTHING * here.value and idle < PATIENCE:
         gradient = np.where(seen, here.gradient * unit, 0.0)
-        mean = float(np.vdot(q, slack)) / max(int(seen.sum()), 1)
+        diagonal = np.where(seen, slack / safe, 1.0)
+        precondition.factor(diagonal)
+        mean = float(np.vdot(q, slack)) / int(seen.sum())
         # Predictor: straight for the optimum, by the preconditioner alone.
-        ahead = np.where(seen, precondition(-gradient), 0.0)
+        ahead = precondition(-gradient)
         slack_ahead = -slack - slack / safe * ahead
         share = min(longest_step(q, ahead), longest_step(slack, slack_ahead))
-        reached = float(
-            np.vdot((q + share * ahead)[seen], (slack + share * slack_ahead)[seen])
-        ) / max(int(seen.sum()), 1)
-        aim = (reached / mean) ** 3 * mean
-        # Corrector, and back to the centre.
-        target = np.where(seen, (aim - ahead * slack_ahead) / safe, 0.0)
+        reached = float(np.vdot(q + share * ahead, slack + share * slack_ahead))
+        aim = (reached / float(np.vdot(q, slack))) ** 3 * mean
+        # Corrector, as far as the predictor reaches, and back to the centre. After a round without
+        # progress to the centre alone: with the corrector the steps can go in circles.
+        reach = share if idle == 0 else 0.0
+        target = np.where(seen, (aim - reach * ahead * slack_ahead) / safe, 0.0)
         step = conjugate_gradients(
             problem, precondition, target - gradient, diagonal, q, STEP_ACCURACY * mean
         )
-        step = np.where(seen, step, 0.0)
-        slack_step = np.where(seen, target - slack - slack / safe * step, 0.0)
+        slack_step = target - slack - slack / safe * step
         share = min(longest_step(q, step), longest_step(slack, slack_step))
         share = min(1.0, BACK_OFF * share)
         if share < SHORTEST_STEP:
             return
         q, slack = q + share * step, slack + share * slack_step
+        safe = np.where(seen, q, 1.0)
+        slack = centred(slack, safe, seen)
         here = problem.at(q)
+        yield here
+        idle = 0 if lowest.falls(here.value, certificate.gap(here)) else idle + 1
 
 
-FROZEN: Final = 1e6
-"""Stiffness of dark columns, relative to the largest of the others."""
+def centred(slack: Float, q: Float, seen: NDArray[np.bool_]) -> Float:
+    """Return slacks whose products with the weights are within `SPREAD` of their mean."""
+    mean = float(np.vdot(q, slack)) / int(seen.sum())
+    return np.where(seen, np.clip(slack, mean / (SPREAD * q), SPREAD * mean / q), 0.0)
+
+
 LEAST: Final = 0.1
 """Of a start, relative to its mean."""
 

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from cubefit.errors import ConfigError
+from cubefit.inverse.working_set import MOST_MEMBERS
 
+PROGRAM_BYTES: Final = 150e6
+"""Python and its libraries."""
+LIKELY_COMPRESSED: Final = 64
+"""Templates that a library of any size compresses to at the default tolerance."""
 LARGEST_BATCH: Final = 30e6
 """Bytes of a batch of columns: larger ones leave the caches and were slower."""
 SMALLEST_BATCH: Final = 4e6
@@ -68,14 +73,15 @@ def plan_memory(
     # making of the compressed one, which weights a copy of the templates.
     held = kernels + templates + 4 * spectra + PROGRAM_BYTES
     passing = held + 2 * spectra + 2 * broadened
-    blocks = 3 * 8.0 * C * P * P if is_smooth else 0.0
-    copies = 3 if is_smooth else 1
-    compressed = min(P, LIKELY_COMPRESSED) + 1
+    # Of the interior point: blocks, their turn and products; coupling, its turns and its factor.
+    blocks = 8 * 8.0 * C * P * P if is_smooth else 5 * 8.0 * min(C * P, MOST_MEMBERS) ** 2
+    copies = 6 if is_smooth else 1
+    compressed = min(P, LIKELY_COMPRESSED)
 
     def needed(K: int) -> float:
-        curvature = 8.0 * (C * K) ** 2
+        curvature = 8.0 * (C * (K + is_smooth)) ** 2
         making = held + 2 * templates + 8.0 * S * C * V + curvature
-        return max(making, passing + copies * curvature + blocks) + SMALLEST_BATCH
+        return max(making, passing + copies * curvature + blocks) + 2 * SMALLEST_BATCH
 
     least = needed(min(P, FEWEST_COMPRESSED))
     if least > budget_bytes:
@@ -87,16 +93,10 @@ def plan_memory(
     while compressed > FEWEST_COMPRESSED and needed(compressed) > budget_bytes:
         compressed -= 1
     spare = budget_bytes - needed(compressed)
-    batch = min(LARGEST_BATCH, max(SMALLEST_BATCH, spare / 4))
+    batch = min(LARGEST_BATCH, SMALLEST_BATCH + max(spare, 0.0) / 2)
     return MemoryPlan(
         batch_bytes=batch,
-        most_compressed=max(1, min(P, compressed)),
-        needed_bytes=math.ceil(needed(compressed) + 2 * batch),
+        most_compressed=compressed,
+        needed_bytes=math.ceil(needed(compressed) + 2 * (batch - SMALLEST_BATCH)),
         budget_bytes=budget_bytes,
     )
-
-
-PROGRAM_BYTES: Final = 150e6
-"""Python and its libraries."""
-LIKELY_COMPRESSED: Final = 64
-"""Templates that a library of any size compresses to at the default tolerance."""

@@ -156,6 +156,12 @@ def weighted_light(models: NDArray[np.float32], x: Float) -> Float:
     return np.asarray(light.sum(axis=0, dtype=np.float64)) * scale
 
 
+def add_backprojection(plane: NDArray[np.float32], residual: Float, result: Float) -> None:
+    """Add ``models . residual`` to ``result`` (C, P): plane (C, P, L), residual (L,), float64."""
+    for c, models in enumerate(plane):
+        result[c] += models.astype(np.float64) @ residual
+
+
 @dataclass(frozen=True, slots=True)
 class DenseRows:
     """Rows held as a matrix, as a stored HyperCube gives them."""
@@ -253,12 +259,12 @@ class StoredOperator:
         return model
 
     def rmatvec(self, residual: Float) -> Float:
-        """Return ``A^T r`` in one pass over the file."""
+        """Return ``A^T r`` in one pass over the file, in float64."""
         S, C, P, L = self.shape
         require_shape("The residual", residual, (S, L))
         result = np.zeros((C, P))
         for s in range(S):
-            result += DenseRows(self._flat_plane(s), C).backproject(residual[s])
+            add_backprojection(self._source.plane(s), residual[s], result)
         return result
 
     def rows(self, spaxel: int, pixels: NDArray[np.intp]) -> DenseRows:
@@ -275,15 +281,20 @@ class StoredOperator:
         return np.sqrt(squares)
 
     def misfit(self, x: Float, data: Float | None, inverse_noise: Float) -> tuple[Float, Float]:
-        """Return the weighted residual and its back-projection in one pass over the file."""
+        """Return the weighted residual and its back-projection in one pass over the file.
+
+        In float64: a gap of 1e-6 is beyond float32.
+        """
         S, C, P, L = self.shape
         require_shape("x", x, (C, P))
         residual, gradient = np.empty((S, L)), np.zeros((C, P))
         for s in range(S):
-            rows = DenseRows(self._flat_plane(s), C)
-            model = rows.dot(x)
+            plane = self._source.plane(s)
+            model = np.zeros(L)
+            for models, weights in zip(plane, x, strict=True):
+                model += weights @ models.astype(np.float64)
             residual[s] = (model if data is None else model - data[s]) * inverse_noise[s]
-            gradient += rows.backproject(residual[s] * inverse_noise[s])
+            add_backprojection(plane, residual[s] * inverse_noise[s], gradient)
         return residual, gradient
 
     def columns(self, members: Members) -> Callable[[NDArray[np.intp]], Float]:

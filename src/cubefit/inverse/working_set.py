@@ -1,9 +1,10 @@
 """The exact solver for sparse answers: a compressed model chooses columns, the model decides.
 
-Each round takes the gradient of the model itself, asks the compressed model which columns its
-minimum would use, adds those to the working set, and solves the non-negative least squares of the
-working set exactly. As every round also adds the columns of the steepest true gradient, it ends at
-the optimum whatever the compressed model is worth; a good one makes it end in three to six rounds.
+Each round takes the gradient of the model itself and asks the compressed model where its minimum
+would be. As long as that lowers the objective much, it is the next point; then the columns that it
+uses are added to the working set, whose non-negative least squares is solved exactly. As every such
+round also adds the columns of the steepest true gradient, it ends at the optimum whatever the
+compressed model is worth; a good one makes it end in four to seven rounds.
 """
 
 from __future__ import annotations
@@ -15,17 +16,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubefit.inverse.active_set import nnls_gram
-from cubefit.inverse.certificate import Certificate
+from cubefit.inverse.certificate import Certificate, Lowest
 from cubefit.inverse.compressed import CompressedModel
 from cubefit.inverse.gram import GramCache
 from cubefit.inverse.objective import Evaluation, Objective
 from cubefit.inverse.operators import Float, Members, Operator
 from cubefit.inverse.priors import Priors
+from cubefit.inverse.seeds import scale_to_data
 
 MOST_STEPS: Final = 60
 """Rounds on the compressed model within one round on the model."""
+LARGE: Final = 1e-3
+"""Where the compressed minimum lowers the objective by more than this share, it is taken as it is:
+the working set is solved exactly once its columns have settled."""
+MOST_TRIALS: Final = 10
+"""In a row: a poor compressed model could otherwise creep along for ever."""
 ROUNDING: Final = 1e-12
-COARSE: Final = 1e-4
+"""The objective may rise by this share while the gap still falls."""
+MOST_MEMBERS: Final = 1500
+"""Weights of a start above which it is thinned out: matrices of a working set are W x W."""
+KEPT: Final = 3
+"""Weights of each component that are then kept."""
+COARSE: Final = 1e-5
 """The compressed model is solved to this share of the present slope."""
 
 
@@ -128,6 +140,20 @@ def propose(
     return x
 
 
+def beginning(operator: Operator, objective: Objective, start: Float) -> Evaluation:
+    """Return the objective at a start, thinned out where a working set could not hold it.
+
+    Of a start with more than `MOST_MEMBERS` weights, say of a smooth fit, the heaviest of each
+    component are kept and scaled to the data; or zero, where that is better.
+    """
+    if np.count_nonzero(start) <= MOST_MEMBERS:
+        return objective.at(operator, start)
+    kept = np.where(steepest(start, KEPT, 0.0), start, 0.0)
+    thinned = objective.at(operator, scale_to_data(operator, objective, kept))
+    zero = objective.at(operator, np.zeros(start.shape))
+    return min(thinned, zero, key=lambda here: here.value)
+
+
 def rounds(
     operator: Operator,
     objective: Objective,
@@ -162,26 +188,31 @@ def rounds(
     """
     priors = objective.priors or Priors.none(*start.shape)
     cache = GramCache(operator, objective, n_bytes)
-    here = objective.at(operator, np.where(certificate.seen, start, 0.0))
+    here = beginning(operator, objective, np.where(certificate.seen, start, 0.0))
+    lowest, n_trials = Lowest(), 0
+    lowest.falls(here.value, certificate.gap(here))
     while True:
         yield here
         light = max(certificate.light(here.x), certificate.light_of_data)
-        threshold = 0.25 * gap_tolerance * here.value / light if light > 0 else 0.0
-        slopes = certificate.slopes(here.gradient)
-        guess = propose(
-            model,
-            priors,
-            certificate,
-            here,
-            count=count,
-            threshold=max(threshold, COARSE * float(slopes.max())),
-        )
-        outside = np.where(here.x > 0, 0.0, slopes)
-        chosen = (here.x > 0) | (guess > 0) | steepest(outside, count, threshold)
-        x = solve_members(cache.of(chosen), here.gradient, here.x, chosen, guess)
-        better = objective.at(operator, x)
+        # Half of the gap for the term of first order in the slope, half for that of second.
+        allowed = 0.5 * gap_tolerance * here.value
+        threshold = float(np.sqrt(allowed / certificate.n_voxels))
+        if light > 0:
+            threshold = min(threshold, 0.5 * allowed / light)
+        finest = max(threshold, COARSE * certificate.gap(here).slope)
+        guess = propose(model, priors, certificate, here, count=count, threshold=finest)
+        trial = objective.at(operator, guess)
+        if trial.value < (1.0 - LARGE) * here.value and n_trials < MOST_TRIALS:
+            lowest.falls(trial.value, certificate.gap(trial))
+            here, n_trials = trial, n_trials + 1
+            continue
+        base, n_trials = trial if trial.value < here.value else here, 0
+        slopes = np.where(base.x > 0, 0.0, certificate.slopes(base.gradient))
+        chosen = (base.x > 0) | (guess > 0) | steepest(slopes, count, threshold)
+        x = solve_members(cache.of(chosen), base.gradient, base.x, chosen, guess)
+        better = min(objective.at(operator, x), base, key=lambda e: e.value)
         # At the end the objective stands still in float64 while the gap still falls.
-        closer = certificate.gap(better).absolute < certificate.gap(here).absolute
-        if better.value > (1 + ROUNDING) * here.value or not (better.value < here.value or closer):
+        falls = lowest.falls(better.value, certificate.gap(better))
+        if better.value > (1 + ROUNDING) * here.value or not falls:
             return
         here = better

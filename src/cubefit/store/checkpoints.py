@@ -89,7 +89,7 @@ def decoded(record: bytes, x: Float) -> Checkpoint | None:
     if not same:
         raise StoreError(
             "A checkpoint of the fit is damaged (its checksum is another): start afresh with "
-            "warm_start='jacobi', or pass x0."
+            "warm_start='zeros', or pass x0."
         )
     return checkpoint
 

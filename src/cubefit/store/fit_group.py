@@ -123,7 +123,7 @@ def ensure_checkpoints(file: h5py.File, n_weights: int, *, fresh: bool) -> None:
         if isinstance(found, h5py.Dataset) and found.shape != (n_weights,) and not fresh:
             raise StaleError(
                 f"The checkpoints in /Fit have {found.size} weights, this fit has {n_weights}: "
-                "start afresh with warm_start='jacobi', or pass x0."
+                "start afresh with warm_start='zeros', or pass x0."
             )
         if ensure(file, x, (n_weights,)) and record.path in file:
             del file[record.path]

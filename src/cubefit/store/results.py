@@ -94,7 +94,7 @@ def read_solution(file: h5py.File, path: Path, digest: str, shape: tuple[int, in
     if dataset.shape != (shape[0] * shape[1],) or dataset.attrs.get(schema.ATTR_DIGEST) != digest:
         raise StaleError(
             f"{name} in {path} was made from other inputs than those now in the file: fit again "
-            "with warm_start='jacobi', or pass x."
+            "with warm_start='zeros', or pass x."
         )
     known = {schema.ATTR_RUN, schema.ATTR_WRITTEN, *schema.X_GLOBAL.labels()}
     attributes = {k: v.item() if isinstance(v, np.generic) else v for k, v in dataset.attrs.items()}
