@@ -279,6 +279,10 @@ def test_kaczmarz_smooths_too(noisy):
         ({"regularization": np.inf}, "regularization"),
         ({"regularization": "much"}, "regularization"),
         ({"ratio_weight": -1.0}, "ratio_weight"),
+        ({"ratio_weight": 1e6}, "ratio_weight"),
+        ({"regularization": 1e100}, "regularization"),
+        ({"gap_tolerance": 1.0}, "gap_tolerance"),
+        ({"orbit_weights": np.ones(5) * 1j}, "orbit_weights"),
         ({"ratio_use": True}, "ratio_use=True needs orbit_weights"),
         ({"total_weight": 0.0}, "total_weight"),
         ({"orbit_weights": np.ones(4)}, "orbit_weights"),
@@ -353,8 +357,11 @@ def test_a_limit_in_the_preparation_is_told_as_such(noisy):
     for settings in ({"max_rounds": 1}, {"time_limit_s": 1e-9}):
         _, stats = fit(noisy, regularization=0.1, warm_start="zeros", **settings)
         assert not stats["converged"]
-        assert "being prepared (fit without smoothness)" in stats["outcome"]
+        assert "being prepared (fit without smoothness): nothing is written" in stats["outcome"]
         assert np.isnan(stats["gap_rel"])
+        assert not stats["committed"]
+    with h5py.File(noisy) as file:
+        assert "X_global" not in file
 
 
 def test_a_terminated_auto_fit_does_not_choose_again(noisy, caplog):
@@ -377,3 +384,41 @@ def test_a_fit_after_a_smooth_one_starts_from_the_optimum(noisy):
     assert again["objective"] == pytest.approx(first["objective"], rel=1e-5)
     _, plain = fit(noisy, x0=x)
     assert plain["converged"]
+
+
+def test_a_stop_in_the_preparation_leaves_the_solution_of_before(noisy):
+    x, _ = fit(noisy, regularization=0.1)
+    fit(noisy, regularization=0.3, max_rounds=1)
+    with h5py.File(noisy) as file:
+        np.testing.assert_array_equal(file["/X_global"], x)
+
+
+def test_orbit_weights_may_have_any_scale_and_vanishing_ones_count_as_none(noisy):
+    weights = np.array([1.0, 3.0, 2.0, 5.0, 4.0])
+    plain, stats = fit(noisy, orbit_weights=weights, regularization=0.1, warm_start="zeros")
+    for scale in (1e-310, 1e300):
+        x, _ = fit(noisy, orbit_weights=scale * weights, regularization=0.1, warm_start="zeros")
+        np.testing.assert_allclose(x, plain, atol=1e-6 * plain.max())
+    chi2 = []
+    for vanishing in (0.0, 1e-20):
+        weights[0] = vanishing
+        _, stats = fit(noisy, orbit_weights=weights, regularization=0.1, warm_start="zeros")
+        assert stats["converged"]
+        chi2.append(stats["chi2"])
+    assert chi2[1] == pytest.approx(chi2[0], rel=1e-6)
+
+
+def test_a_hook_cannot_change_the_answer(noisy):
+    def meddle(_number, x):
+        with pytest.raises(ValueError, match="read-only"):
+            x.fill(0.0)
+
+    x, _ = fit(noisy, on_epoch_end=meddle)
+    assert x.any()
+
+
+def test_a_stalled_fit_is_no_answer(noisy):
+    with pytest.raises(InputError, match="span more than float64 holds"):
+        fit(noisy, regularization=0.1, total_weight=1e-12, warm_start="zeros")
+    with h5py.File(noisy) as file:
+        assert "X_global" not in file

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 
+from cubefit.config import LARGEST_REGULARIZATION
 from cubefit.exact_watch import Watch
 from cubefit.inverse.exact import Exact, ExactState
 
@@ -18,7 +19,7 @@ FIRST: Final = 0.1
 """Strength that is tried first."""
 FACTOR: Final = 8.0
 """Between strengths, until two lie around the answer."""
-RANGE: Final = (1e-6, 1e6)
+RANGE: Final = (1e-6, LARGEST_REGULARIZATION)
 CLOSENESS: Final = 0.02
 """Of the strength, in the natural logarithm."""
 
@@ -114,7 +115,12 @@ def choose_regularization(
     while not watch.is_over:
         ahead = here + direction * step
         if not low <= ahead <= high:
-            logger.warning("Smoothness %.3g is the last that is tried.", search.last.strength)
+            logger.warning(
+                "Smoothness %.3g is the last that is tried, because chi2 grows too %s at any: the "
+                "data do not tell how smooth populations are, so give a number.",
+                search.last.strength,
+                "little" if direction > 0 else "much",
+            )
             return search.last
         there = search.excess(ahead)
         if (there > 0) != (value > 0):

@@ -15,6 +15,9 @@ WarmStart = Literal["auto", "resume", "jacobi", "zeros", "x0"]
 OperatorKind = Literal["auto", "stored", "matrix-free"]
 Method = Literal["kaczmarz", "exact"]
 
+LARGEST_RATIO_WEIGHT = 1e5
+LARGEST_REGULARIZATION = 1e4
+"""What float64 holds beside the data."""
 LARGEST = 2**63 - 1
 """What an integer in a file can hold."""
 
@@ -66,6 +69,16 @@ def require_above_zero(name: str, value: float | None) -> None:
     require_real(name, value)
     if not 0 < value < float("inf"):
         raise ConfigError(f"{name}={value}: give a finite number above 0.")
+
+
+def require_smoothness(regularization: float) -> None:
+    """Raise ConfigError unless it is a number from 0 to `LARGEST_REGULARIZATION`."""
+    require_not_negative("regularization", regularization)
+    if regularization > LARGEST_REGULARIZATION:
+        raise ConfigError(
+            f"regularization={regularization}: {LARGEST_REGULARIZATION:.0e} at most, which leaves "
+            "populations no bend that could be seen."
+        )
 
 
 def require_ratio_settings(anchor: int | str, min_weight: float) -> None:
@@ -150,7 +163,7 @@ class SolverCfg:
         for name in ("epochs", "pixels_per_aperture", "ratio_batch"):
             require_whole(name, getattr(self, name), 1)
         require_whole("seed", self.seed, 0)
-        require_not_negative("regularization", self.regularization)
+        require_smoothness(self.regularization)
         for name in ("lr", "ratio_prob"):
             require_real(name, getattr(self, name))
         require_choice("row_order", self.row_order, RowOrder)
@@ -194,11 +207,16 @@ class PriorCfg:
         if self.ratio_use is not None:
             require_flag("ratio_use", self.ratio_use)
         require_not_negative("ratio_weight", self.ratio_weight)
+        if self.ratio_weight > LARGEST_RATIO_WEIGHT:
+            raise ConfigError(
+                f"ratio_weight={self.ratio_weight}: {LARGEST_RATIO_WEIGHT:.0e} at most, which "
+                "leaves the ratios no scatter that could be seen."
+            )
         require_ratio_settings(self.ratio_anchor, self.ratio_min_weight)
         if isinstance(self.regularization, str):
             require_choice("regularization", self.regularization, Literal["auto"])
         else:
-            require_not_negative("regularization", self.regularization)
+            require_smoothness(self.regularization)
         require_above_zero("total_weight", self.total_weight)
 
 

@@ -65,7 +65,7 @@ class ExactFollower:
         self._state = state
         if self._on_round_end is not None:
             try:
-                self._on_round_end(state.round, state.x)
+                self._on_round_end(state.round, read_only(state.x))
             except BaseException:
                 self._save_state()
                 raise
@@ -116,6 +116,13 @@ class ExactFollower:
                 chi2=stats["chi2"],
                 gap_rel=stats["gap_rel"],
             )
+
+
+def read_only(x: Float) -> Float:
+    """Return a view that a hook cannot change."""
+    view = x.view()
+    view.flags.writeable = False
+    return view
 
 
 def beginning(parts: FitParts, warm_start: WarmStart) -> tuple[Float, str, Mapping[str, float]]:
@@ -179,6 +186,7 @@ class ExactFit:
             should_stop=follower.should_stop,
             verbose=verbose,
         )
-        follower.save(x, stats)
+        if stats["prepared"]:
+            follower.save(x, stats)
         logger.info("%s: %s", parts.path, stats["outcome"])
         return x, stats | {"warm_start": origin}

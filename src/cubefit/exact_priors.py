@@ -34,7 +34,7 @@ TOTAL_ACCURACY: Final = 1e-3
 def wanted_weights(
     orbit_weights: ArrayLike | None, n_components: int, config: PriorCfg
 ) -> Float | None:
-    """Return the orbit weights (C,) that act as a prior, or None.
+    """Return the orbit weights (C,) that act as a prior, relative to the largest, or None.
 
     Raises
     ------
@@ -46,8 +46,12 @@ def wanted_weights(
             raise ConfigError("ratio_use=True needs orbit_weights: pass them.")
         return None
     weights = checked_orbit_weights(orbit_weights, n_components)
+    weights = weights / weights.max()
     ratio_targets(weights, config.ratio_anchor, config.ratio_min_weight)
-    return None if config.ratio_use is False else weights
+    if config.ratio_use is False:
+        return None
+    # Those too small for a ratio row say nothing of smoothness either.
+    return np.where(weights >= config.ratio_min_weight, weights, 0.0)
 
 
 def require_smoothable(shape: Sequence[int], config: PriorCfg) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cubefit.auto_regularization import choose_regularization
 from cubefit.config import ExactCfg, PriorCfg
+from cubefit.errors import InputError
 from cubefit.exact_priors import (
     TOTAL_ACCURACY,
     PriorPlan,
@@ -35,6 +36,8 @@ logger = logging.getLogger(__name__)
 Float = NDArray[np.float64]
 ExactHook = Callable[[ExactState], None]
 
+STALLED: Final = 0.1
+"""A fit that rounding ends at a larger relative gap is none."""
 AUTO_ACCURACY: Final = 1e-4
 """Relative gap of the fits between which ``regularization="auto"`` chooses."""
 
@@ -93,6 +96,17 @@ class Aim:
         value = self.exact.objective.at(self.exact.operator, start).value
         prepared = self.exact.objective.at(self.exact.operator, self.start).value
         return start if value < prepared else self.start
+
+
+def require_sense(best: ExactState, end: str | None) -> None:
+    """Raise InputError if a fit ended at no answer at all."""
+    gap = best.gap.relative
+    if not (np.isfinite(best.value) and np.isfinite(gap)) or (end == "rounding" and gap > STALLED):
+        raise InputError(
+            f"The fit stalls {gap:.1e} of its objective ({best.value:.3g}) above the optimum: its "
+            "numbers span more than float64 holds. Take ratio_weight, regularization and "
+            "total_weight nearer to their defaults, noise and templates in units of the data."
+        )
 
 
 def ignore(state: ExactState) -> None:
@@ -178,8 +192,8 @@ def solve_global_exact(
     stats : dict
         ``objective``, ``chi2``, ``n_voxels``, ``chi2_per_voxel``, ``rmse``, ``gap_abs``,
         ``gap_rel``, ``nnz``, ``rounds``, ``elapsed_sec``, ``outcome`` (words), ``converged``,
-        ``interrupted``, ``has_noise``, ``regularization``, ``total_weight`` (NaN without
-        smoothness), ``method``.
+        ``interrupted``, ``prepared`` (False where the fit ended in its preparation),
+        ``has_noise``, ``regularization``, ``total_weight`` (NaN without smoothness), ``method``.
 
     Raises
     ------
@@ -208,4 +222,5 @@ def solve_global_exact(
             if follow(state):
                 break
     best = watch.best
+    require_sense(best, watch.end)
     return best.x, watch.stats(best, aim.regularization, aim.total)

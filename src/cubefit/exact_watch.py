@@ -36,8 +36,8 @@ MEND: dict[End, str] = {
 """What each end means, and what to do next."""
 
 UNPREPARED = (
-    "stopped after {rounds} rounds while the fit was being prepared ({stage}), which the same call "
-    "begins again: give it more time or rounds."
+    "stopped after {rounds} rounds while the fit was being prepared ({stage}): nothing is written, "
+    "and the same call begins again, so give it more time or rounds."
 )
 
 
@@ -168,6 +168,7 @@ class Watch:
             "total_weight": total,
             "converged": end == "converged",
             "interrupted": end == "stopped",
+            "prepared": self._is_proper,
             "outcome": outcome,
             "elapsed_sec": self.elapsed_s,
         }

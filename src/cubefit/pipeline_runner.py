@@ -202,7 +202,8 @@ class PipelineRunner:
         stats : dict
             What `solve_global_kaczmarz` or `cubefit.exact_solver.solve_global_exact` says, and
             ``warm_start``, ``operator``, ``normalization``, and ``committed``: False if
-            ``/X_global`` could not be written, which is logged as an error.
+            ``/X_global`` could not be written, which is logged as an error, or if a limit ended the
+            fit in its preparation.
 
         Raises
         ------
@@ -282,7 +283,9 @@ class PipelineRunner:
                 self._announce(parts, orbit_weights, follow_up)
             x, stats = plan.run(parts, follow_up, request, warm_start, verbose=verbose)
             stats |= {"operator": parts.operator, "normalization": parts.normalization}
-            stats["committed"] = self._commit(x, stats, parts.run, follow_up)
+            stats["committed"] = stats.get("prepared", True) and self._commit(
+                x, stats, parts.run, follow_up
+            )
             if request and not (method == "exact" and request.is_interrupt):
                 more = "adds epochs" if method == "kaczmarz" else "finds nothing to add"
                 request.stop(f"the fit of {self.path} is complete; the same call {more}.")

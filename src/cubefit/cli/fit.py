@@ -121,7 +121,7 @@ def fit(
             verbose=not quiet,
         )
         print(summary(file, stats, x.size))
-        if not stats["committed"]:
-            raise typer.Exit(1)
         if stats.get("interrupted"):
             raise typer.Exit(EXIT_INTERRUPTED)
+        if not stats["committed"]:
+            raise typer.Exit(1)

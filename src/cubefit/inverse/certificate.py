@@ -110,7 +110,7 @@ class Certificate:
 
     def bound(self, *, value: float, slack: float, slope: float, light: float) -> Gap:
         """Return the gap of ``f(x)``, ``x . g``, ``tau`` and ``z . W A x``."""
-        absolute = slack + slope * light + 0.5 * slope**2 * self.n_voxels
+        absolute = slack + slope * light + 0.5 * slope * slope * self.n_voxels
         absolute = max(min(absolute, value), 0.0)
         base = value if value > FITTED * self._value_of_zero else self._value_of_zero
         return Gap(absolute, absolute / base if base > 0 else 0.0, slope)

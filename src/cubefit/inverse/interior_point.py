@@ -33,6 +33,9 @@ RIDGE: Final = 1e-14
 """Added to unit diagonals."""
 MOST_PRODUCTS: Final = 20
 """Products with the model per Newton system."""
+LEAST: Final = 0.1
+MOST: Final = 1e3
+"""Of a start, in expected weights."""
 SHORTEST_STEP: Final = 1e-4
 """Where no step is longer, rounding has taken over."""
 PATIENCE: Final = 10
@@ -235,7 +238,10 @@ def rounds(
     while float(np.vdot(q, slack)) > NOTHING * here.value and idle < PATIENCE:
         gradient = np.where(seen, here.gradient * unit, 0.0)
         diagonal = np.where(seen, slack / safe, 1.0)
-        precondition.factor(diagonal)
+        try:
+            precondition.factor(diagonal)
+        except np.linalg.LinAlgError:  # Rounding is all that is left.
+            return
         mean = float(np.vdot(q, slack)) / int(seen.sum())
         # Predictor: straight for the optimum, by the preconditioner alone.
         ahead = precondition(-gradient)
@@ -269,11 +275,6 @@ def centred(slack: Float, q: Float, seen: NDArray[np.bool_]) -> Float:
     return np.where(seen, np.clip(slack, mean / (SPREAD * q), SPREAD * mean / q), 0.0)
 
 
-LEAST: Final = 0.1
-"""Of a start, relative to its mean."""
-
-
 def inside(q: Float) -> Float:
-    """Return a start moved away from the bounds: at least a tenth of its mean, or of one."""
-    mean = float(q.mean())
-    return np.asarray(np.maximum(q, LEAST * (mean if mean > 0 else 1.0)))
+    """Return a start moved away from the bounds; scaled weights average one."""
+    return np.clip(q, LEAST, MOST)

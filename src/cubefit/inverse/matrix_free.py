@@ -255,7 +255,8 @@ class MatrixFreeOperator:
         groups = []
         for p in np.unique(members.populations):
             here = np.flatnonzero(members.populations == p)
-            template = np.ascontiguousarray(self._shifted[:, :, p].T) * self._scale
+            # In float64, for physical units may not fit float32.
+            template = np.ascontiguousarray(self._shifted[:, :, p].T, np.float64) * self._scale
             groups.append((here, members.components[here], template))
 
         def make(spaxels: NDArray[np.intp]) -> Float:

@@ -85,7 +85,8 @@ class Priors:
         """Return ``1/2 |rows x|^2``."""
         rows = self.ratio @ x.sum(axis=1)
         scaled = x / self.unit[:, None]
-        return 0.5 * float(rows @ rows) + 0.5 * float(np.vdot(scaled, scaled @ self.smooth))
+        bends = max(float(np.vdot(scaled, scaled @ self.smooth)), 0.0)
+        return 0.5 * float(rows @ rows) + 0.5 * bends
 
     def gradient(self, x: Float) -> Float:
         """Return the gradient, shape (C, P); it is linear in ``x``."""

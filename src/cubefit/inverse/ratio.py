@@ -21,6 +21,8 @@ def checked_orbit_weights(orbit_weights: ArrayLike, n_components: int) -> Float:
     InputError
         If they have the wrong length or hold negative, NaN or only zero values.
     """
+    if np.iscomplexobj(orbit_weights):
+        raise InputError("orbit_weights are complex: give one real number per component.")
     try:
         weights = np.asarray(orbit_weights, np.float64)
     except (ValueError, TypeError) as error:
