@@ -6,17 +6,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cubefit.config import SolverCfg
-from cubefit.errors import InputError
+from cubefit.errors import ConfigError, InputError
 from cubefit.inverse.kaczmarz import (
     KaczmarzState,
     draw_pixels,
     project_rows,
+    smoother_of,
     spaxel_order,
     sweeps,
 )
 from cubefit.inverse.matrix_free import MatrixFreeOperator
 from cubefit.inverse.objective import Objective
 from cubefit.inverse.operators import DenseRows
+from cubefit.inverse.priors import second_differences
 from cubefit.inverse.ratio import RatioRows
 from cubefit.io.orbits import bundled_orbits
 
@@ -382,3 +384,62 @@ def test_what_does_not_fit_is_refused_before_the_first_step(kind, small_problem,
     )
     with pytest.raises(InputError, match=words):
         next(states)
+
+
+def test_no_regularization_has_no_smoother():
+    assert smoother_of((3, 4), SolverCfg(), 10) is None
+
+
+def test_smoothing_without_three_points_is_refused():
+    with pytest.raises(ConfigError, match="no second differences"):
+        smoother_of((2, 2), SolverCfg(regularization=0.1), 10)
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 4), (3, 3), (1, 3, 2)])
+@pytest.mark.parametrize("strength", [0.1, 10.0])
+def test_the_smoother_keeps_linear_functions_and_smooths_all_others(shape, strength):
+    smoother = smoother_of(shape, SolverCfg(regularization=strength, lr=0.5), 4)
+    P = int(np.prod(shape))
+    np.testing.assert_allclose(smoother, smoother.T, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(smoother.sum(axis=1), 1.0, rtol=1e-9)
+    axes = np.meshgrid(*(np.arange(float(n)) for n in shape), indexing="ij")
+    for axis in axes:
+        np.testing.assert_allclose(axis.ravel() @ smoother, axis.ravel(), atol=1e-9)
+    bends = second_differences(shape)
+    q = np.random.default_rng(1).random((20, P))
+    before, after = (np.linalg.norm(bends @ v.T, axis=0) for v in (q, q @ smoother))
+    assert (after < before).all()
+    # It is the minimum that it claims to be.
+    weight = 0.5 * strength**2 / 4
+    np.testing.assert_allclose(
+        (q @ smoother - q) + weight * q @ smoother @ bends.T @ bends, 0.0, atol=1e-9
+    )
+
+
+def test_more_spaxels_smooth_less_each():
+    bends, q = second_differences((6,)), np.random.default_rng(1).random(6)
+    config = SolverCfg(regularization=1.0)
+    roughness = [np.linalg.norm(bends @ (q @ smoother_of((6,), config, n))) for n in (1, 10, 100)]
+    assert (np.diff(roughness) > 0).all()
+
+
+def test_smoothed_sweeps_are_smoother_and_stop_and_resume_like_others(kind, small_problem):
+    problem = small_problem(3, (4, 3, 2, 6, 9))
+    y = np.einsum("scpl,cp->sl", problem.models, np.random.default_rng(3).random((2, 6)))
+    objective, start = Objective.of(y), KaczmarzState(x=np.zeros((2, 6)))
+    bends, roughness = second_differences((6,)), []
+    for strength in (0.0, 0.5, 5.0):
+        config = SolverCfg(epochs=2, regularization=strength)
+        smoother = smoother_of((6,), config, 4)
+
+        def run(state, config=config, smoother=smoother):
+            states = sweeps(kind.of(problem), objective, config, state, smoother=smoother)
+            return [(s.epoch, s.position, s.x.copy()) for s in states]
+
+        whole = run(start)
+        epoch, position, x = whole[2]
+        resumed = run(KaczmarzState(x=x, epoch=epoch, position=position))
+        np.testing.assert_array_equal(resumed[-1][2], whole[-1][2])
+        assert (whole[-1][2] >= 0).all()
+        roughness.append(np.linalg.norm(bends @ whole[-1][2].T))
+    assert (np.diff(roughness) < 0).all()

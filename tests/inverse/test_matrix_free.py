@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from cubefit.errors import InputError
 from cubefit.inverse.matrix_free import FactoredRows, MatrixFreeOperator
+from cubefit.inverse.operators import Members
 from cubefit.inverse.scaling import LOSVD_FLOOR
 
 seeds = st.integers(0, 2**32 - 1)
@@ -95,6 +96,16 @@ def test_dense_rows_in_units_beyond_float32(scale):
         scale=scale,
     )
     np.testing.assert_array_equal(rows.dense(), np.full((3, 2, 2), scale))
+
+
+@pytest.mark.parametrize("unit", [1e-60, 1e60])
+def test_columns_in_units_beyond_float32(small_problem, unit):
+    """Templates were once brought to physical units in the operator's own type."""
+    problem = small_problem(3)
+    operator = MatrixFreeOperator(problem.losvd, unit * problem.shifted.astype(float))
+    found = operator.columns(Members(np.array([2, 0]), np.array([1, 1])))(np.array([1]))
+    expected = problem.models[1, [2, 0], 1][:, None]
+    np.testing.assert_allclose(found / unit, expected, rtol=1e-6)
 
 
 def test_values_below_the_floor_count_as_zero():

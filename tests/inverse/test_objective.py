@@ -1,10 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.inverse.cases import make_case
 
 from cubefit.errors import InputError
 from cubefit.inverse.objective import Objective
+from cubefit.inverse.priors import Priors
 
 seeds = st.integers(0, 2**32 - 1)
 anything = st.sampled_from([np.nan, np.inf, -np.inf, 0.0, -1.0, 1e300])
@@ -141,3 +145,40 @@ def test_arrays_that_do_not_fit_are_refused_not_broadcast(arrays, words):
 def test_a_model_of_another_shape_is_refused_not_broadcast(shape):
     with pytest.raises(InputError, match="model has shape"):
         Objective.of(np.ones((2, 3))).chi2(np.ones(shape))
+
+
+def quadratic(seed, kind):
+    """Return an operator, an objective with priors, and a point."""
+    case = make_case(seed, share_used=0.7, ratio=1.0)
+    rng = np.random.default_rng(seed)
+    priors = Priors(ratio=case.priors.ratio, smooth=np.diag([1.0, 2.0]), unit=np.arange(1.0, 4.0))
+    return kind.of(case.problem), replace(case.plain, priors=priors), rng.random((3, 2)), rng
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_gradient_is_the_finite_difference_of_the_value(kind, seed):
+    operator, objective, x, rng = quadratic(seed, kind)
+    here, step = objective.at(operator, x), rng.normal(size=x.shape)
+    ahead, behind = (objective.at(operator, x + h * step).value for h in (0.1, -0.1))
+    tolerance = 1e-4 if kind.dtype is np.float32 else 1e-10
+    # Exact for a quadratic, whatever the step.
+    assert (ahead - behind) / 0.2 == pytest.approx(
+        np.vdot(here.gradient, step), rel=tolerance, abs=tolerance * here.value
+    )
+    bend = np.vdot(step, objective.curvature(operator, step))
+    assert (ahead + behind - 2 * here.value) / 0.01 == pytest.approx(
+        bend, rel=tolerance, abs=1e2 * tolerance * here.value
+    )
+
+
+def test_value_is_half_of_chi2_and_the_priors(kind):
+    operator, objective, x, _ = quadratic(1, kind)
+    here = objective.at(operator, x)
+    assert here.chi2 == pytest.approx(objective.chi2(operator.matvec(x)), rel=100 * kind.rounding)
+    assert here.value == pytest.approx(0.5 * here.chi2 + objective.priors.value(x), rel=1e-12)
+    assert not here.residual[~objective.used].any()
+    plain = replace(objective, priors=None).at(operator, x)
+    assert plain.value == 0.5 * plain.chi2
+    np.testing.assert_allclose(
+        here.gradient - plain.gradient, objective.priors.gradient(x), rtol=1e-3, atol=1e-6
+    )

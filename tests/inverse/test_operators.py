@@ -6,7 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cubefit.errors import InputError
-from cubefit.inverse.operators import DenseRows, require_shape, weighted_light
+from cubefit.inverse.operators import (
+    DenseRows,
+    Members,
+    StoredOperator,
+    require_shape,
+    weighted_light,
+)
 
 seeds = st.integers(0, 2**32 - 1)
 units = st.sampled_from([1e-20, 1.0, 1e10])
@@ -242,3 +248,133 @@ def test_gram_of_stored_rows_in_any_unit(unit):
     matrix = np.random.default_rng(1).random((6, 4))
     rows = DenseRows((unit * matrix).astype(np.float32), 2)
     np.testing.assert_allclose(rows.gram(), unit**2 * matrix.T @ matrix, rtol=1e-6)
+
+
+def weights_of(rng, shape):
+    """Return inverse noise, some voxels and a whole spaxel masked."""
+    weights = rng.uniform(0.1, 2.0, shape) * (rng.random(shape) < 0.8)
+    weights[rng.integers(shape[0])] = 0.0
+    return weights
+
+
+@given(data=st.data(), seed=seeds, unit=units, with_data=st.booleans())
+@checked
+def test_misfit_is_residual_and_back_projection(kind, problems, data, seed, unit, with_data):
+    problem = data.draw(problems)
+    operator, rng = kind.of(problem), np.random.default_rng(seed)
+    S, C, P, L = problem.shape
+    x, weights = unit * rng.random((C, P)), weights_of(rng, (S, L))
+    y = unit * problem.models.max() * rng.random((S, L)) if with_data else None
+    found, gradient = operator.misfit(x, y, weights)
+    expected, bound = operator.matvec(x), problem.uncertainty(kind)
+    if y is not None:
+        expected -= y
+    close(found, expected * weights, 2 * np.einsum("scpl,cp->sl", bound, x) * weights)
+    light = np.einsum("scpl,sl->cp", bound, np.abs(found * weights))
+    close(gradient, operator.rmatvec(found * weights), 2 * light)
+
+
+def test_misfit_refuses_another_shape_and_changes_nothing(kind, small_problem):
+    operator = kind.of(small_problem(1))
+    x, y, weights = np.ones((3, 2)), np.ones((3, 7)), np.ones((3, 7))
+    operator.misfit(x, y, weights)
+    for array in (x, y, weights):
+        assert (array == 1.0).all()
+    with pytest.raises(InputError, match=r"x has shape \(2, 3\)"):
+        operator.misfit(x.T, y, weights)
+
+
+@given(data=st.data(), seed=seeds)
+@checked
+def test_columns_against_dense(kind, problems, data, seed):
+    problem = data.draw(problems)
+    rng = np.random.default_rng(seed)
+    S, C, P, L = problem.shape
+    n = int(rng.integers(0, C * P + 1))
+    numbers = rng.permutation(C * P)[:n]
+    members = Members(numbers // P, numbers % P)
+    make = kind.of(problem).columns(members)
+    for _ in range(2):
+        spaxels = rng.permutation(S)[: rng.integers(1, S + 1)]
+        found = make(spaxels)
+        assert found.shape == (n, spaxels.size, L)
+        assert found.dtype == np.float64
+        part = np.ix_(spaxels, np.arange(C), np.arange(P), np.arange(L))
+        expected, bound = (
+            np.moveaxis(m[part][:, members.components, members.populations], 0, 1)
+            for m in (problem.models, problem.uncertainty(kind))
+        )
+        close(found, expected, bound)
+
+
+@given(data=st.data())
+@checked
+def test_factors_multiply_to_the_models(kind, problems, data):
+    problem = data.draw(problems)
+    S, C, _P, _L = problem.shape
+    factors = kind.of(problem).factors
+    assert factors.shape == problem.shape
+    every, reverse = factors.kernels(slice(None)), np.arange(S)[::-1]
+    assert every.shape[:2] == (S, C)
+    np.testing.assert_array_equal(factors.kernels(reverse), every[::-1])
+    np.testing.assert_array_equal(factors.kernels(slice(1, S)), every[1:])
+    np.testing.assert_array_equal(factors.kernels(np.array([S - 1, S - 1])), every[[S - 1] * 2])
+    models = factors.scale * np.einsum(
+        "scv,lvp->scpl", every.astype(np.float64), factors.shifted.astype(np.float64)
+    )
+    close(models, problem.models, problem.uncertainty(kind) + 1e-6 * problem.models)
+    lit = every.any(axis=2)
+    assert lit.sum() <= factors.n_pairs <= S * C
+
+
+def dark_pairs(random_problem, seed):
+    """Return a problem of which each spaxel sees a tenth of the components, and the light."""
+    problem, rng = random_problem(seed, (40, 5, 30, 2, 6)), np.random.default_rng(seed)
+    middle = np.sort(rng.random(40)) * 30
+    lit = np.abs(np.arange(30) - middle[:, None]) < 2.5
+    problem.losvd[~lit[:, None, :].repeat(5, axis=1)] = 0.0
+    return problem, lit, rng
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_dark_pairs_are_left_out_and_change_nothing(kind, small_problem, seed):
+    problem, lit, rng = dark_pairs(small_problem, seed)
+    operator = kind.of(problem)
+    assert lit.sum() <= operator.factors.n_pairs < 0.5 * lit.size
+    x, residual = rng.random((30, 2)), rng.normal(size=(40, 6))
+    bound = problem.uncertainty(kind)
+    close(
+        operator.matvec(x),
+        np.einsum("scpl,cp->sl", problem.models, x),
+        np.einsum("scpl,cp->sl", bound, x),
+    )
+    close(
+        operator.rmatvec(residual),
+        np.einsum("scpl,sl->cp", problem.models, residual),
+        np.einsum("scpl,sl->cp", bound, np.abs(residual)),
+    )
+    expected = np.sqrt(np.einsum("scpl,scpl->cp", problem.models, problem.models))
+    np.testing.assert_allclose(operator.column_norms(), expected, rtol=1e-5)
+
+
+def test_a_problem_of_full_light_holds_every_pair_once(kind, small_problem):
+    assert kind.of(small_problem(1)).factors.n_pairs == 9
+
+
+def test_no_light_holds_no_pair(kind, small_problem):
+    problem = small_problem(1)
+    problem.losvd[:] = 0.0
+    factors = kind.of(problem).factors
+    assert factors.n_pairs == 0
+    assert not factors.kernels(slice(None)).any()
+
+
+def test_a_stored_operator_without_factors_says_so(small_problem, kinds):
+    operator = StoredOperator(kinds[0].of(small_problem(1))._source)
+    with pytest.raises(InputError, match="without the factors"):
+        _ = operator.factors
+
+
+def test_a_stored_operator_makes_its_factors_once(small_problem, kinds):
+    operator = kinds[0].of(small_problem(1))
+    assert operator.factors is operator.factors

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from cubefit.config import SolverCfg
 from cubefit.errors import ConfigError, InputError
-from cubefit.inverse.ratio import RatioRows, ratio_rows
+from cubefit.inverse.ratio import RatioRows, ratio_rows, ratio_targets
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -137,3 +137,17 @@ def test_ratio_rows_follow_the_settings():
 def test_weights_that_are_no_numbers_are_refused(weights):
     with pytest.raises(InputError, match="are no numbers"):
         ratio_rows(weights, 2, SolverCfg())
+
+
+def test_components_without_light_are_neither_anchor_nor_target():
+    weights, lit = np.array([1.0, 5.0, 2.0, 3.0]), np.array([True, False, True, True])
+    anchor, targets = ratio_targets(weights, "auto", 0.0, lit)
+    assert anchor == 3
+    np.testing.assert_array_equal(targets, [0, 2])
+    # The least weight is relative to the heaviest, lit or not.
+    np.testing.assert_array_equal(ratio_targets(weights, "auto", 0.5, lit)[1], [])
+    np.testing.assert_array_equal(ratio_targets(weights, 0, 0.4, lit)[1], [2, 3])
+    with pytest.raises(ConfigError, match="with light in a voxel in use"):
+        ratio_targets(weights, 1, 0.0, lit)
+    with pytest.raises(ConfigError, match="ratio_anchor"):
+        ratio_targets(weights, "auto", 0.0, np.zeros(4, bool))

@@ -249,9 +249,9 @@ def rounds(
         share = min(longest_step(q, ahead), longest_step(slack, slack_ahead))
         reached = float(np.vdot(q + share * ahead, slack + share * slack_ahead))
         aim = (reached / float(np.vdot(q, slack))) ** 3 * mean
-        # Corrector, as far as the predictor reaches, and back to the centre. After a round without
-        # progress to the centre alone: with the corrector the steps can go in circles.
-        reach = share if idle == 0 else 0.0
+        # Corrector, and back to the centre; after a round without progress to the centre alone,
+        # for with the corrector the steps can go in circles.
+        reach = 1.0 if idle == 0 else 0.0
         target = np.where(seen, (aim - reach * ahead * slack_ahead) / safe, 0.0)
         step = conjugate_gradients(
             problem, precondition, target - gradient, diagonal, q, STEP_ACCURACY * mean

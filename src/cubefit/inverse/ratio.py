@@ -21,14 +21,15 @@ def checked_orbit_weights(orbit_weights: ArrayLike, n_components: int) -> Float:
     InputError
         If they have the wrong length or hold negative, NaN or only zero values.
     """
-    if np.iscomplexobj(orbit_weights):
-        raise InputError("orbit_weights are complex: give one real number per component.")
     try:
-        weights = np.asarray(orbit_weights, np.float64)
+        given = np.asarray(orbit_weights)
+        weights = np.asarray(given.real, np.float64)
     except (ValueError, TypeError) as error:
         raise InputError(
             f"orbit_weights are no numbers ({error}): give one per component."
         ) from error
+    if np.iscomplexobj(given):
+        raise InputError("orbit_weights are complex: give one real number per component.")
     if weights.shape != (n_components,):
         raise InputError(
             f"orbit_weights has shape {weights.shape}: give one weight per component, "
