@@ -32,8 +32,8 @@ from cubefit.inverse.operators import Factors, Members
 from cubefit.threads import blas_threads
 
 MOST_ROUNDS = 60
-TOTAL = 1.0123
-"""Of the fit without smoothness, so that all smooth fits have one objective."""
+TOTAL = 1.0
+"""What the weights of a reference file sum to, so that all smooth fits have one objective."""
 
 
 @contextmanager
