@@ -151,3 +151,9 @@ def test_components_without_light_are_neither_anchor_nor_target():
         ratio_targets(weights, 1, 0.0, lit)
     with pytest.raises(ConfigError, match="ratio_anchor"):
         ratio_targets(weights, "auto", 0.0, np.zeros(4, bool))
+
+
+@pytest.mark.parametrize("weights", [[1j, 1.0], np.ones(2, complex)])
+def test_complex_weights_are_refused_whatever_holds_them(weights):
+    with pytest.raises(InputError, match="are complex"):
+        ratio_rows(weights, 2, SolverCfg())
