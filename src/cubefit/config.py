@@ -230,16 +230,13 @@ class ExactCfg:
     """Rounds, at least 1; each stage of the preparation has as many."""
     time_limit_s: float | None = None
     """Seconds after which no further round begins."""
-    columns_per_round: int = 2
-    """Columns that a component may add to the working set at once."""
     max_memory_gb: float | None = None
     """Memory that the process may take; None takes half of the machine's."""
 
     def __post_init__(self) -> None:
         """Check every setting."""
         unwrap_numpy(self)
-        for name in ("max_rounds", "columns_per_round"):
-            require_whole(name, getattr(self, name), 1)
+        require_whole("max_rounds", self.max_rounds, 1)
         require_above_zero("gap_tolerance", self.gap_tolerance)
         if self.gap_tolerance >= 1:
             raise ConfigError(

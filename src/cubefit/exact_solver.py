@@ -56,7 +56,7 @@ def memory_plan(operator: Operator, cfg: ExactCfg, *, is_smooth: bool) -> Memory
     return plan_memory((S, V, C, P, L), operator.factors.n_pairs, budget, is_smooth=is_smooth)
 
 
-def prepare(operator: Operator, objective: Objective, cfg: ExactCfg, plan: MemoryPlan) -> Exact:
+def prepare(operator: Operator, objective: Objective, plan: MemoryPlan) -> Exact:
     """Return the fit without priors: its certificate and its compressed model."""
     return Exact(
         operator=operator,
@@ -66,7 +66,6 @@ def prepare(operator: Operator, objective: Objective, cfg: ExactCfg, plan: Memor
             operator.factors, objective.inverse_noise, most=plan.most_compressed
         ),
         batch_bytes=plan.batch_bytes,
-        columns_per_round=cfg.columns_per_round,
     )
 
 
@@ -207,7 +206,7 @@ def solve_global_exact(
     plan = memory_plan(operator, cfg, is_smooth=wanted.wants_smooth)
     logger.info("Exact fit: %s.", plan.told())
     watch = Watch(objective, cfg, should_stop, verbose=verbose)
-    exact = prepare(operator, objective, cfg, plan)
+    exact = prepare(operator, objective, plan)
     logger.info(
         "Exact fit: %d templates compressed to %d, %.1f s.",
         P, exact.model.n_compressed, watch.elapsed_s,

@@ -51,7 +51,7 @@ class Exact:
     """All that a fit needs besides its start."""
 
     operator: Operator
-    """Of float64 arithmetic: in float32 the solver stalls at 2e-4 of the objective."""
+    """Of float64 arithmetic: in float32 the gap stalls at 5e-5; see docs/solvers.md."""
     objective: Objective
     certificate: Certificate
     model: CompressedModel
