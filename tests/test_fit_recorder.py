@@ -74,7 +74,11 @@ def checkpoint(path, which="latest"):
 def test_a_row_says_what_the_moment_was(recording, problem):
     x, weights = problem.x_true, np.arange(1.0, 6.0)
     with Recorder(recording) as recorder:
-        recorder.record(moment(x, epoch=3, elapsed_s=7.5, train_rmse=0.25, chi2=11.0, gap_rel=1e-3))
+        recorder.record(
+            moment(
+                x, epoch=3, elapsed_s=7.5, train_rmse=0.25, chi2=11.0, gap_rel=1e-3, objective=12.0
+            )
+        )
         recorder.record(moment(2.0 * x, orbit_weights=weights))
     found = metrics(recording.path)
     expected = {
@@ -88,6 +92,7 @@ def test_a_row_says_what_the_moment_was(recording, problem):
         "l2_norm": [np.sqrt((x**2).sum()), 2 * np.sqrt((x**2).sum())],
         "chi2": [11.0, np.nan],
         "gap_rel": [1e-3, np.nan],
+        "objective": [12.0, np.nan],
     }
     errors = np.abs(x.sum(axis=1) / x.sum() - weights / weights.sum())
     expected |= {"mass_err_L1": [np.nan, errors.sum()], "mass_err_Linf": [np.nan, errors.max()]}

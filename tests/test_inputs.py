@@ -454,3 +454,29 @@ def test_template_masses_come_flat_or_along_the_axes(values):
 def test_wrong_template_masses_are_refused(masses, words):
     with pytest.raises(InputError, match=words):
         check_inputs(**good(template_masses=masses))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ([1.0, 2.0], "component_properties is a list: give a dict"),
+        ({"": [1.0, 2.0]}, "name '' is empty or longer than 64 bytes"),
+        ({"λ" * 33: [1.0, 2.0]}, "longer than 64 bytes"),
+        ({"r": [1.0, 2.0]}, r"\['r'\] has shape \(2,\).* 3 components"),
+        ({"r": [1.0, 2.0, np.inf]}, "infinite values"),
+        ({"r": ["a", "b", "c"]}, "give real numbers"),
+    ],
+)
+def test_wrong_component_properties_are_refused(given, words):
+    with pytest.raises(InputError, match=words):
+        check_inputs(**good(component_properties=given))
+
+
+def test_component_properties_may_be_unknown_in_part():
+    found = check_inputs(
+        **good(component_properties={"r [kpc]": [np.nan, 2, 3]}, orbit_weights=[0, 1, 2])
+    )
+    np.testing.assert_array_equal(found.component_properties["r [kpc]"], [np.nan, 2.0, 3.0])
+    np.testing.assert_array_equal(found.orbit_weights, [0.0, 1.0, 2.0])
+    with pytest.raises(InputError, match="one weight per component"):
+        check_inputs(**good(orbit_weights=[1, 2]))

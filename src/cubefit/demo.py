@@ -170,6 +170,8 @@ def make_mock(size: DemoSize) -> Mock:
         "xpix": orbits.x_arcsec,
         "ypix": orbits.y_arcsec,
         "binnum": orbits.binnum,
+        "component_radius [kpc]": orbits.properties["Rc_kpc"],
+        "component_circularity": orbits.properties["lambdaz"],
     }
     return Mock(
         arrays=arrays,

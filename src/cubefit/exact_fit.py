@@ -77,6 +77,7 @@ class ExactFollower:
                 state=self._numbers | {"round": state.round},
                 chi2=state.chi2,
                 gap_rel=state.gap.relative,
+                objective=state.value,
                 keep=state.converged,
             )
 
@@ -103,7 +104,12 @@ class ExactFollower:
         if state is not None:
             self.save(
                 state.x,
-                {"rounds": state.round, "chi2": state.chi2, "gap_rel": state.gap.relative},
+                {
+                    "rounds": state.round,
+                    "chi2": state.chi2,
+                    "gap_rel": state.gap.relative,
+                    "objective": state.value,
+                },
             )
 
     def save(self, x: Float, stats: Mapping[str, Any]) -> None:
@@ -115,6 +121,7 @@ class ExactFollower:
                 state=self._numbers | {"round": stats["rounds"]},
                 chi2=stats["chi2"],
                 gap_rel=stats["gap_rel"],
+                objective=stats["objective"],
             )
 
 

@@ -67,6 +67,7 @@ class Moment:
     state: Mapping[str, float] = field(default_factory=dict)
     chi2: float = float("nan")
     gap_rel: float = float("nan")
+    objective: float = float("nan")
     orbit_weights: Float | None = None
 
 
@@ -158,6 +159,7 @@ class Recorder:
                 "val_rmse": val_rmse,
                 "chi2": moment.chi2,
                 "gap_rel": moment.gap_rel,
+                "objective": moment.objective,
                 **solution_figures(x, self._before, moment.orbit_weights),
             }
         )

@@ -148,6 +148,7 @@ class FitTracker:
                 ring_size=self.cfg.ring_size,
                 spaxels=sample.spaxels,
                 pixels=sample.pixels,
+                orbit_weights=self._orbit_weights,
             )
             behind = 0.0 if fresh else last_time(file) if elapsed_s is None else elapsed_s
             prepared = not fresh and is_prepared(file, sizes, behind)
@@ -202,6 +203,7 @@ class FitTracker:
         state: Mapping[str, float] | None = None,
         chi2: float = float("nan"),
         gap_rel: float = float("nan"),
+        objective: float = float("nan"),
         keep: bool = False,
     ) -> None:
         """Hand over a moment of the fit if something is due; never wait.
@@ -220,6 +222,8 @@ class FitTracker:
             Of ``x``, where it is known.
         gap_rel : float
             Duality gap relative to the objective, where it is known.
+        objective : float
+            What the solver minimises, priors included, where it is known.
         keep : bool
             Write a checkpoint though it is not due, unless the fit is too young for anything.
 
@@ -228,7 +232,7 @@ class FitTracker:
         InputError
             If ``x`` has another shape than the file's, or something is no number.
         """
-        self._last = self._told(x, epoch, state, chi2, gap_rel)
+        self._last = self._told(x, epoch, state, chi2=chi2, gap_rel=gap_rel, objective=objective)
         due = {kind for kind, gate in self._gates.items() if gate.is_due()}
         if self._writer is not None:
             if keep:
@@ -266,8 +270,7 @@ class FitTracker:
         x: ArrayLike,
         epoch: int,
         state: Mapping[str, float] | None,
-        chi2: float,
-        gap_rel: float,
+        **figures: float,
     ) -> dict[str, Any]:
         """Return what the solver said, in plain numbers, which a checkpoint can hold."""
         weights, (C, P) = numeric("x", x), self._shape
@@ -287,8 +290,7 @@ class FitTracker:
             "x": self._x,
             "epoch": int(epoch),
             "state": numbers,
-            "chi2": float(real_number("chi2", chi2)),
-            "gap_rel": float(real_number("gap_rel", gap_rel)),
+            **{name: float(real_number(name, figure)) for name, figure in figures.items()},
         }
 
     def _moment(self, last: Mapping[str, Any], *, validate: bool, keep: bool) -> Moment:
@@ -310,6 +312,7 @@ class FitTracker:
         state: Mapping[str, float] | None = None,
         chi2: float = float("nan"),
         gap_rel: float = float("nan"),
+        objective: float = float("nan"),
     ) -> bool:
         """Write the last moment of a fit and wait until it is on disk.
 
@@ -317,7 +320,7 @@ class FitTracker:
 
         Parameters
         ----------
-        x, epoch, state, chi2, gap_rel
+        x, epoch, state, chi2, gap_rel, objective
             See `maybe_save`.
 
         Returns
@@ -328,7 +331,7 @@ class FitTracker:
         if self._finished or os.getpid() != self._owner or not self._has_begun():
             return False
         assert self._recording is not None  # noqa: S101 - it has begun
-        last = self._told(x, epoch, state, chi2, gap_rel)
+        last = self._told(x, epoch, state, chi2=chi2, gap_rel=gap_rel, objective=objective)
         moment = self._moment(last, validate=True, keep=True)
         self._finished, self._last = True, None
         if self._writer is not None:

@@ -101,6 +101,8 @@ class H5Manager:
         voxel_mask: ArrayLike | None = None,
         template_axes: Mapping[str, Sequence[float]] | None = None,
         template_masses: ArrayLike | None = None,
+        orbit_weights: ArrayLike | None = None,
+        component_properties: Mapping[str, ArrayLike] | None = None,
         datacube_order: CubeOrder | None = None,
         overwrite: bool = False,
     ) -> None:
@@ -137,6 +139,12 @@ class H5Manager:
             where templates are spectra of one unit of mass. Results are read with it
             (`cubefit.FitResult`), the fit does not see it: new masses go into a file with all its
             products in place.
+        orbit_weights : array_like, shape (C,), optional
+            Weight of each component in the dynamical model, any scale: pictures compare with it,
+            and ``solve_all(orbit_weights="stored")`` fits with it. Changes as freely as masses.
+        component_properties : mapping of str to array_like, shape (C,), optional
+            What is known of the components, by name with its unit, as axes of pictures:
+            ``{"radius [kpc]": [...], "circularity": [...]}``. NaN where not known.
         datacube_order : {"SL", "LS"}, optional
             Axis order of ``datacube``, ``noise`` and ``voxel_mask``; needed where S equals L.
         overwrite : bool
@@ -170,6 +178,8 @@ class H5Manager:
             ypix=ypix,
             binnum=binnum,
             template_masses=template_masses,
+            orbit_weights=orbit_weights,
+            component_properties=component_properties,
             safety_pad_px=safety_pad_px,
             datacube_order=datacube_order,
         )

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cubefit.errors import InputError
 from cubefit.inverse.objective import Objective
+from cubefit.inverse.ratio import checked_orbit_weights
 from cubefit.spectra.grids import (
     Coverage,
     require_cover,
@@ -24,6 +25,7 @@ CubeOrder = Literal["SL", "LS"]
 
 FLOAT32_ROOM: Final = (1e-30, 1e30)
 """Largest magnitudes whose faint parts and sums float32, the type of the models, still holds."""
+PROPERTY_NAME_BYTES: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,10 @@ class CubeInputs:
     """Spaxel (bin) of each image pixel, shape (nPix,)."""
     template_masses: NDArray[np.float64] | None
     """Stellar mass of one unit of each template, shape (P,)."""
+    orbit_weights: NDArray[np.float64] | None
+    """Weight of each component in the dynamical model, any scale, shape (C,)."""
+    component_properties: dict[str, NDArray[np.float64]]
+    """What is known of the components, such as ``"radius [kpc]"``, shape (C,) each."""
     safety_pad_px: int
     """Template pixels wanted beyond the data on each side."""
     coverage: Coverage
@@ -275,6 +281,31 @@ def masses_per_unit(values: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.flo
     return flat
 
 
+def named_properties(
+    properties: Mapping[str, ArrayLike], n_components: int
+) -> dict[str, NDArray[np.float64]]:
+    """Return what is known of the components, (C,) each, or refuse it; NaN is not known."""
+    if not isinstance(properties, Mapping):
+        raise InputError(
+            f"component_properties is a {type(properties).__name__}: give a dict, name to values."
+        )
+    found = {}
+    for name, values in properties.items():
+        if not name or len(name.encode()) > PROPERTY_NAME_BYTES:
+            raise InputError(
+                f"component_properties: the name {name!r} is empty or longer than "
+                f"{PROPERTY_NAME_BYTES} bytes: shorten it."
+            )
+        array = numeric(f"component_properties[{name!r}]", values).astype(np.float64)
+        if array.shape != (n_components,) or np.isinf(array).any():
+            raise InputError(
+                f"component_properties[{name!r}] has shape {array.shape}, or infinite values: give "
+                f"one finite number for each of the {n_components} components, NaN for unknown."
+            )
+        found[name] = array
+    return found
+
+
 def pixel_maps(
     xpix: ArrayLike | None, ypix: ArrayLike | None, binnum: ArrayLike | None, n_spaxels: int
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None, NDArray[np.int32] | None]:
@@ -320,6 +351,8 @@ def check_inputs(
     ypix: ArrayLike | None = None,
     binnum: ArrayLike | None = None,
     template_masses: ArrayLike | None = None,
+    orbit_weights: ArrayLike | None = None,
+    component_properties: Mapping[str, ArrayLike] | None = None,
     safety_pad_px: int = 64,
     datacube_order: CubeOrder | None = None,
 ) -> CubeInputs:
@@ -334,6 +367,10 @@ def check_inputs(
         ``voxel_mask``; ``templates`` is (T, nZ, nAge, nAlpha) or (T, ...).
     template_masses : array_like, shape (nZ, nAge, nAlpha), the like, or (P,), optional
         Stellar mass of one unit of each template.
+    orbit_weights : array_like, shape (C,), optional
+        Weight of each component in the dynamical model, any scale.
+    component_properties : mapping of str to array_like, shape (C,), optional
+        What is known of the components, by name with its unit: ``{"radius [kpc]": [...]}``.
     safety_pad_px : int
         Template pixels wanted beyond the data on each side.
     datacube_order : {"SL", "LS"}, optional
@@ -390,6 +427,10 @@ def check_inputs(
         template_masses=None
         if template_masses is None
         else masses_per_unit(template_masses, template_shape),
+        orbit_weights=None
+        if orbit_weights is None
+        else checked_orbit_weights(orbit_weights, histograms.shape[2]),
+        component_properties=named_properties(component_properties or {}, histograms.shape[2]),
         safety_pad_px=pad,
         coverage=found,
     )

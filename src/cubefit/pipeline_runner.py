@@ -34,12 +34,13 @@ from cubefit.interrupts import stop_requests
 from cubefit.kaczmarz_fit import KaczmarzFit
 from cubefit.kaczmarz_solver import BatchHook, EpochHook
 from cubefit.progress import visible_log
+from cubefit.store import schema
 from cubefit.store.amend import amended
 from cubefit.store.digests import digest_inputs
 from cubefit.store.files import writing_to
 from cubefit.store.fit_group import finish_fit_group
 from cubefit.store.handle import READ_DAMAGE, amending, reading, require_writable
-from cubefit.store.load import read_dims, read_objective, read_template_axes
+from cubefit.store.load import read_dims, read_objective, read_optional, read_template_axes
 from cubefit.store.results import write_solution
 from cubefit.store.resume import Earlier, Wanted, read_earlier
 
@@ -91,6 +92,18 @@ class PipelineRunner:
             )
         return found
 
+    def _stored_weights(self, wanted: str) -> Float:
+        """Return the orbit weights that the file was populated with, shape (C,)."""
+        require_choice("orbit_weights", wanted, Literal["stored"])
+        with reading(self.path) as file:
+            found = read_optional(file, schema.ORBIT_WEIGHTS)
+        if found is None:
+            raise MissingDataError(
+                f"Missing {schema.ORBIT_WEIGHTS.path} in {self.path}: populate with "
+                "orbit_weights=, or give them here."
+            )
+        return np.asarray(found, np.float64)
+
     @contextmanager
     def _tracker(self, wanted: FitTracker | TrackerConfig | bool) -> Iterator[FitTracker | None]:
         """Give the tracker that was asked for, which keeps other writers out, or None."""
@@ -116,7 +129,7 @@ class PipelineRunner:
         pixels_per_aperture: int = 256,
         lr: float = 0.25,
         project_nonneg: bool = True,
-        orbit_weights: ArrayLike | None = None,
+        orbit_weights: ArrayLike | Literal["stored"] | None = None,
         blas_threads: int | None = None,
         verbose: bool = True,
         *,
@@ -156,9 +169,10 @@ class PipelineRunner:
         ----------
         epochs, pixels_per_aperture, lr, project_nonneg, row_order, seed
             Of Kaczmarz, see `cubefit.config.SolverCfg`.
-        orbit_weights : array_like, shape (C,), optional
+        orbit_weights : array_like, shape (C,), or "stored", optional
             Targets of the component ratios, any scale, in the kind of ``x``: shares of light where
-            templates have equal light. See the ``ratio_*`` settings there.
+            templates have equal light; ``"stored"`` takes those of ``populate_from_arrays``. See
+            the ``ratio_*`` settings there.
         blas_threads : int, optional
             Compute threads; default all usable cores.
         verbose : bool
@@ -218,6 +232,8 @@ class PipelineRunner:
             the program with exit code 75, on which a batch script can run the same again.
         """
         require_choice("method", method, Method)
+        if isinstance(orbit_weights, str):
+            orbit_weights = self._stored_weights(orbit_weights)
         plan: KaczmarzFit | ExactFit
         if method == "exact":
             require_unused("on_batch", on_batch, "is called by Kaczmarz sweeps only")

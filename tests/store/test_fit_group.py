@@ -1,5 +1,7 @@
 """The datasets of /Fit: where they are, and what they hold before, between and after fits."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -79,7 +81,7 @@ def test_every_dataset_is_in_the_schema_and_labelled(file):
     datasets = [name for name in found if isinstance(file[name], h5py.Dataset)]
     assert set(datasets) <= set(entries)
     assert {p for p in entries if p.startswith("/Fit")} - set(datasets) == {
-        "/Fit/x_latest", "/Fit/x_best",
+        "/Fit/x_latest", "/Fit/x_best", "/Fit/orbit_weights",
     }  # fmt: skip
     for name in datasets:
         assert dict(file[name].attrs) == entries[name].labels()
@@ -103,6 +105,19 @@ def test_everything_has_its_place_before_a_fit(tmp_path, file):
     for name in METRICS:
         assert column(file, name).chunks == (CAPACITY,)
         assert column(file, name).id.get_num_chunks() == 1
+
+
+def test_orbit_weights_of_a_fit_stand_in_the_file_until_a_fit_without(file):
+    weighted = replace(sizes(), orbit_weights=np.array([1.0, 2.0]))
+    assert not is_prepared(file, weighted)
+    prepare_fit_group(file, weighted, fresh=False)
+    np.testing.assert_array_equal(file["/Fit/orbit_weights"], [1.0, 2.0])
+    assert is_prepared(file, weighted)
+    assert not is_prepared(file, sizes())
+    assert not is_prepared(file, replace(sizes(), orbit_weights=np.array([1.0, 3.0])))
+    prepare_fit_group(file, sizes(), fresh=False)
+    assert "/Fit/orbit_weights" not in file
+    assert is_prepared(file, sizes())
 
 
 def test_is_prepared_until_something_differs(file):

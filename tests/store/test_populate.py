@@ -8,6 +8,7 @@ from cubefit.errors import StoreError
 from cubefit.hypercube_builder import build_hypercube
 from cubefit.pipeline_runner import PipelineRunner
 from cubefit.reconstruction import reconstruct_model_cube_single
+from cubefit.results import FitResult
 from cubefit.store import files, populate
 from cubefit.store.digests import digest_of_fit
 
@@ -210,6 +211,28 @@ def test_new_template_masses_leave_everything_made_before(problem, built):
     problem.populate(built)
     assert masses_in(built) is None
     assert state_of(built) == before
+
+
+def test_what_is_known_of_components_changes_beside_everything_made_before(problem, built):
+    PipelineRunner(built).solve_all(verbose=False)
+    before = state_of(built)
+    problem.populate(built, orbit_weights=np.arange(5.0), component_properties={"r": range(5)})
+    with h5py.File(built) as file:
+        np.testing.assert_array_equal(file["/OrbitWeights"], np.arange(5.0))
+    result = FitResult.from_file(built)
+    np.testing.assert_array_equal(result.component_properties["r"], np.arange(5.0))
+    np.testing.assert_array_equal(result.orbit_weights, np.arange(5.0))
+    assert state_of(built) == before
+    whole = built.read_bytes()
+    problem.populate(built, orbit_weights=np.arange(5.0), component_properties={"r": range(5)})
+    assert built.read_bytes() == whole
+    problem.populate(built)
+    result = FitResult.from_file(built)
+    assert result.orbit_weights is None
+    assert result.component_properties == {}
+    # What is left of the group is no product of a fit.
+    again = problem.populate(built.with_name("fresh.h5"), component_properties={"r": range(5)})
+    problem.populate(again, losvd=2 * problem.losvd)
 
 
 def test_wrong_template_masses_leave_the_file_alone(problem, built):

@@ -18,6 +18,7 @@ SOURCES = Path(cubefit.__file__).parent
 SIZES = {
     "S": 7, "V": 9, "C": 5, "P": 12, "L": 40, "T": 240, "T//2+1": 121, "nPix": 9, "C*P": 60,
     "Sgrid": 3, "Cgrid": 3, "Pgrid": 3, "R": 96, "Ns": 7, "Kval": 32, "row": 1,
+    "property": 2,
 }  # fmt: skip
 LINKS = {schema.X_LATEST.path, schema.X_BEST.path}
 """Soft links to checkpoints, which HDF5's walk through a file does not show."""
@@ -36,10 +37,12 @@ def session(make_problem, tmp_path_factory):
         binnum=np.arange(9) % 7,
         template_axes={"metallicity": [-1, 0], "age": [1, 3, 10], "alpha": [0.0, 0.4]},
         template_masses=np.arange(1.0, 13.0).reshape(2, 3, 2),
+        orbit_weights=np.arange(1.0, 6.0),
+        component_properties={"radius [kpc]": np.arange(5.0), "λz": np.full(5, np.nan)},
     )
     path = problem.populate(tmp_path_factory.mktemp("session") / "cube.h5")
     build_hypercube(path, S_chunk=3, C_chunk=2, P_chunk=5, verbose=False)
-    x, _ = PipelineRunner(path).solve_all(verbose=False)
+    x, _ = PipelineRunner(path).solve_all(orbit_weights="stored", verbose=False)
     reconstruct_model_cube_single(path, x, verbose=False)
     return problem, path
 
@@ -119,6 +122,12 @@ def test_contents(file, session):
                       "/XPix": "xpix", "/YPix": "ypix", "/BinNum": "binnum"}.items():  # fmt: skip
         np.testing.assert_array_equal(file[path], problem.optional[key])
     np.testing.assert_array_equal(file["/TemplateMass"], np.arange(1.0, 13.0))
+    np.testing.assert_array_equal(file["/OrbitWeights"], np.arange(1.0, 6.0))
+    np.testing.assert_array_equal(file["/Fit/orbit_weights"], np.arange(1.0, 6.0))
+    names = [name.decode() for name in file["/ComponentProperties/names"]]
+    assert names == ["radius [kpc]", "λz"]
+    np.testing.assert_array_equal(file["/ComponentProperties/values"][0], np.arange(5.0))
+    assert np.isnan(file["/ComponentProperties/values"][1]).all()
 
 
 def test_rebin_products(file):

@@ -13,11 +13,12 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from cubefit.config import Normalization, require_choice
+from cubefit.display import html_table
 from cubefit.errors import ConfigError, MissingDataError
 from cubefit.inverse.means import component_means
 from cubefit.io.result_files import write_ecsv
 from cubefit.results.axes import Axis, Property, axes_of, properties_of
-from cubefit.results.display import html_table, one_line, summary_rows
+from cubefit.results.display import one_line, summary_rows
 from cubefit.results.files import table_of, write_result_fits
 from cubefit.results.pixels import regular_grid
 from cubefit.results.provenance import Facts, facts_of
@@ -64,6 +65,10 @@ class FitResult:
     """Mass of one unit of each template, shape (P,)."""
     share: Float
     """Share of component c's light in spaxel s, shape (S, C)."""
+    orbit_weights: Float | None
+    """Weight of each component in the dynamical model, any scale, shape (C,)."""
+    component_properties: Mapping[str, Float]
+    """What the file knows of its components, shape (C,) each, by name with unit."""
     pixels: Pixels | None
     """The image pixels; None where the file does not know them."""
     facts: Facts
@@ -121,6 +126,8 @@ class FitResult:
             template_light=found.template_light,
             template_masses=found.template_masses,
             share=found.share,
+            orbit_weights=found.orbit_weights,
+            component_properties=found.component_properties,
             pixels=None if bins is None else Pixels(bins=bins, x=found.xpix, y=found.ypix),
             facts=facts_of(path, found),
             run=found.solution.run,
@@ -367,7 +374,7 @@ class FitResult:
 
     def _repr_html_(self) -> str:
         """Return the result as a small table, for notebooks."""
-        return html_table(summary_rows(self))
+        return html_table("FitResult", summary_rows(self))
 
     def _array(self, kind: WeightKind) -> Float:
         """Return the weights of one kind, shape (C, P)."""

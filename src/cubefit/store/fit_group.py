@@ -7,7 +7,7 @@ of metrics have room for `CAPACITY` rows; after a clean end they are cut to thos
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import h5py
 import numpy as np
@@ -38,13 +38,26 @@ class FitSizes:
     """Validation sample, shape (Ns,)."""
     pixels: NDArray[np.int32]
     """Validation sample, shape (Kval,)."""
+    orbit_weights: NDArray[np.float64] | None = None
+    """What the components' shares are compared with, shape (C,)."""
+
+    @property
+    def given(self) -> dict[schema.Entry, NDArray[Any]]:
+        """Values that stand in the file from the beginning."""
+        found: dict[schema.Entry, NDArray[Any]] = {
+            schema.SAMPLE_SPAXELS: self.spaxels,
+            schema.SAMPLE_PIXELS: self.pixels,
+        }
+        if self.orbit_weights is not None:
+            found[schema.FIT_ORBIT_WEIGHTS] = self.orbit_weights
+        return found
 
     @property
     def n_bytes(self) -> int:
         """Room that the values take."""
         columns = 8 * CAPACITY * len(COLUMNS)
         solutions = self.n_weights * (8 * schema.N_SLOTS + 12 * self.ring_size)
-        rows = 16 * self.ring_size + 4 * (self.spaxels.size + self.pixels.size)
+        rows = 16 * self.ring_size + sum(values.nbytes for values in self.given.values())
         return columns + solutions + rows
 
 
@@ -204,10 +217,9 @@ def prepare_fit_group(
             file[rows.path][...] = EMPTY_EPOCH
         named = file[rows.path][()]
         file[rows.path][...] = np.where(named < n_rows, named, EMPTY_EPOCH)
-    for entry, values in (
-        (schema.SAMPLE_SPAXELS, sizes.spaxels),
-        (schema.SAMPLE_PIXELS, sizes.pixels),
-    ):
+    if sizes.orbit_weights is None and schema.FIT_ORBIT_WEIGHTS.path in file:
+        del file[schema.FIT_ORBIT_WEIGHTS.path]
+    for entry, values in sizes.given.items():
         ensure(file, entry, values.shape)
         file[entry.path][...] = values
 
@@ -229,11 +241,9 @@ def is_prepared(file: h5py.File, sizes: FitSizes, elapsed_s: float = np.inf) -> 
         and all(file[entry.path].chunks == (CAPACITY,) for entry in COLUMNS)
         and all(
             has(entry, values.shape) and bool((file[entry.path][()] == values).all())
-            for entry, values in (
-                (schema.SAMPLE_SPAXELS, sizes.spaxels),
-                (schema.SAMPLE_PIXELS, sizes.pixels),
-            )
+            for entry, values in sizes.given.items()
         )
+        and (sizes.orbit_weights is not None) == (schema.FIT_ORBIT_WEIGHTS.path in file)
         and rows_until(file, elapsed_s) == int(file[schema.N_METRICS.path][()])
     )
 

@@ -17,7 +17,13 @@ from cubefit.spectra.losvd import losvd_amplitudes
 from cubefit.store import schema
 from cubefit.store.digests import digest_of_fit
 from cubefit.store.handle import reading
-from cubefit.store.load import read_optional, read_template_axes, read_template_light
+from cubefit.store.load import (
+    read_component_properties,
+    read_optional,
+    read_orbit_weights,
+    read_template_axes,
+    read_template_light,
+)
 from cubefit.store.results import Solution, own_normalization, read_solution
 
 Float = NDArray[np.float64]
@@ -42,6 +48,10 @@ class Fitted:
     """Mass of one unit of each template, shape (P,)."""
     share: Float
     """Share of component c's light in spaxel s, shape (S, C)."""
+    orbit_weights: Float | None
+    """Weight of each component in the dynamical model, shape (C,)."""
+    component_properties: dict[str, Float]
+    """What is known of the components, shape (C,) each."""
     binnum: NDArray[np.int32] | None
     """Spaxel of each image pixel, shape (nPix,); negative for none."""
     xpix: Float | None
@@ -119,6 +129,8 @@ def read_fitted(
             template_light=read_template_light(file),
             template_masses=None if masses is None else masses_per_unit(masses, shape),
             share=losvd_amplitudes(losvd, acting),
+            orbit_weights=read_orbit_weights(file),
+            component_properties=read_component_properties(file),
             binnum=read_bins(file, path, losvd.shape[0]),
             xpix=read_optional(file, schema.X_PIX),
             ypix=read_optional(file, schema.Y_PIX),

@@ -114,6 +114,24 @@ def read_template_light(file: h5py.File) -> NDArray[np.float64]:
     return np.asarray((spectra if mask is None else spectra[:, mask.astype(bool)]).mean(axis=1))
 
 
+def read_component_properties(file: h5py.File) -> dict[str, NDArray[np.float64]]:
+    """Return what the file knows of its components, (C,) each, by name with unit."""
+    names = read_optional(file, schema.PROPERTY_NAMES)
+    values = read_optional(file, schema.PROPERTY_VALUES)
+    if names is None or values is None:
+        return {}
+    return {name.decode(): row for name, row in zip(names, values, strict=True)}
+
+
+def read_orbit_weights(file: h5py.File) -> NDArray[np.float64] | None:
+    """Return the weights (C,) that the fit was given, else those of the inputs, else None."""
+    for entry in (schema.FIT_ORBIT_WEIGHTS, schema.ORBIT_WEIGHTS):
+        found = read_optional(file, entry)
+        if found is not None:
+            return np.asarray(found, np.float64)
+    return None
+
+
 def read_objective(file: h5py.File) -> Objective:
     """Return data, noise and masks of a file as the objective of a fit."""
     return Objective.of(

@@ -43,7 +43,12 @@ def arrays_of(inputs: CubeInputs) -> dict[str, NDArray[Any]]:
         schema.Y_PIX: inputs.ypix,
         schema.BIN_NUM: inputs.binnum,
         schema.TEMPLATE_MASS: inputs.template_masses,
+        schema.ORBIT_WEIGHTS: inputs.orbit_weights,
     }
+    if inputs.component_properties:
+        names = [name.encode() for name in inputs.component_properties]
+        given[schema.PROPERTY_NAMES] = np.array(names)
+        given[schema.PROPERTY_VALUES] = np.array(list(inputs.component_properties.values()))
     return {e.path: np.asarray(a, e.dtype) for e, a in given.items() if a is not None}
 
 
@@ -106,9 +111,9 @@ def update_read_beside(path: Path, arrays: dict[str, NDArray[Any]]) -> bool:
 
 def require_no_products(path: Path) -> None:
     """Raise StoreError if the file holds results that new inputs would make meaningless."""
-    remade = {e.path for e in INPUTS + schema.REBIN_PRODUCTS}
+    remade = {e.path.split("/")[1] for e in INPUTS + schema.REBIN_PRODUCTS}
     with reading(path) as file:
-        found = [f"/{name}" for name in file if f"/{name}" not in remade]
+        found = [f"/{name}" for name in file if name not in remade]
     if found:
         raise StoreError(
             f"{path} holds {', '.join(found)}, made from other inputs than these: give another "

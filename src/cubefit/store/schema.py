@@ -52,6 +52,11 @@ X_PIX: Final = _entry("/XPix", "nPix", "float64", "as given", "populate")
 Y_PIX: Final = _entry("/YPix", "nPix", "float64", "as given", "populate")
 BIN_NUM: Final = _entry("/BinNum", "nPix", "int32", "spaxel number", "populate")
 TEMPLATE_MASS: Final = _entry("/TemplateMass", "P", "float64", "mass per template unit", "populate")
+ORBIT_WEIGHTS: Final = _entry("/OrbitWeights", "C", "float64", "any", "populate")
+PROPERTY_NAMES: Final = _entry("/ComponentProperties/names", "property", "S64", "UTF-8", "populate")
+PROPERTY_VALUES: Final = _entry(
+    "/ComponentProperties/values", "property C", "float64", "as named", "populate"
+)
 
 R_T: Final = _entry("/R_T", "T L", "float32", "share", "ensure_rebin_and_resample")
 REBIN_MATRIX: Final = _entry("/RebinMatrix", "L T", "float32", "share", "ensure_rebin_and_resample")
@@ -82,6 +87,8 @@ X_VIS_RING_ROW: Final = _entry(
 SAMPLE_SPAXELS: Final = _entry("/Fit/sample/spaxels", "Ns", "int32", "spaxel number", "tracker")
 SAMPLE_PIXELS: Final = _entry("/Fit/sample/val_pixels", "Kval", "int32", "pixel number", "tracker")
 
+FIT_ORBIT_WEIGHTS: Final = _entry("/Fit/orbit_weights", "C", "float64", "any", "tracker")
+
 SAMPLE_GROUP: Final = "/Fit/sample"
 METRICS_GROUP: Final = "/Fit/metrics"
 METRICS: Final = {
@@ -98,6 +105,7 @@ METRICS: Final = {
         ("mass_err_L1", "float64", "share"),
         ("mass_err_Linf", "float64", "share"),
         ("chi2", "float64", "chi2"),
+        ("objective", "float64", "chi2 and priors"),
         ("gap_rel", "float64", "share of the objective"),
     )
 }
@@ -121,10 +129,11 @@ BEST_LINK: Final = f"{CHECKPOINTS_GROUP}/best"
 
 TABLE: Final = (
     DATA_CUBE, TEMPLATES, LOSVD, TEM_PIX, OBS_PIX, VEL_PIX, MASK, NOISE, VOXEL_MASK,
-    X_PIX, Y_PIX, BIN_NUM, TEMPLATE_MASS, R_T, REBIN_MATRIX, TEMPLATES_FFT, TEMPLATES_FFT_R,
-    MODELS, DONE, CHECKSUMS, X_GLOBAL, MODEL_CUBE, X_LATEST, X_BEST, X_RING, X_RING_ROW, X_VIS_RING,
-    X_VIS_RING_ROW, SAMPLE_SPAXELS, SAMPLE_PIXELS, *METRICS.values(), N_METRICS, *CHECKPOINT_X,
-    *CHECKPOINT_RECORD,
+    X_PIX, Y_PIX, BIN_NUM, TEMPLATE_MASS, ORBIT_WEIGHTS, PROPERTY_NAMES, PROPERTY_VALUES,
+    R_T, REBIN_MATRIX, TEMPLATES_FFT, TEMPLATES_FFT_R, MODELS, DONE, CHECKSUMS,
+    X_GLOBAL, MODEL_CUBE, X_LATEST, X_BEST, X_RING, X_RING_ROW, X_VIS_RING, X_VIS_RING_ROW,
+    SAMPLE_SPAXELS, SAMPLE_PIXELS, FIT_ORBIT_WEIGHTS, *METRICS.values(), N_METRICS,
+    *CHECKPOINT_X, *CHECKPOINT_RECORD,
 )  # fmt: skip
 """Every dataset of the format."""
 
@@ -135,7 +144,7 @@ MODEL_INPUTS: Final = (LOSVD, TEMPLATES, TEM_PIX, OBS_PIX, VEL_PIX)
 """What the models are made of: their digest tells whether a HyperCube is current."""
 DATA_INPUTS: Final = (DATA_CUBE, NOISE, MASK, VOXEL_MASK)
 """What a fit sees besides the models."""
-READ_BESIDE: Final = (TEMPLATE_MASS,)
+READ_BESIDE: Final = (TEMPLATE_MASS, ORBIT_WEIGHTS, PROPERTY_NAMES, PROPERTY_VALUES)
 """Inputs that only results are read with: they change without touching anything made before."""
 REBIN_PRODUCTS: Final = (TEMPLATES_FFT, TEMPLATES_FFT_R, R_T, REBIN_MATRIX)
 """What ``ensure_rebin_and_resample`` adds."""
