@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from cubefit.errors import InputError
-from cubefit.report import save_figure
+from cubefit.report import require_figure_path, save_figure
 
 STARTS = {".png": b"\x89PNG\r\n\x1a\n", ".pdf": b"%PDF-", ".svg": b"<?xml"}
 
@@ -64,3 +64,11 @@ def test_failure_keeps_the_old_file_and_leaves_no_scrap(figure, tmp_path, monkey
 def test_drawing_needs_no_pyplot():
     check = "import sys, cubefit.report; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_a_path_is_refused_before_anything_is_drawn(tmp_path):
+    require_figure_path(tmp_path / "fit.pdf")
+    with pytest.raises(InputError, match=r"\.png, \.pdf, \.svg"):
+        require_figure_path(tmp_path / "fit.gif")
+    with pytest.raises(InputError, match="create the folder"):
+        require_figure_path(tmp_path / "none" / "fit.pdf")

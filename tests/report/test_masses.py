@@ -160,3 +160,28 @@ def test_nothing_recovered_still_draws(tmp_path):
 def test_impossible_populations_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
         populations(**changes)
+
+
+@pytest.mark.parametrize(
+    ("factor", "reach"), [(1.001, 1.05), (1.2, 1.3), (0.5, 2.5), (5.0, 10.0), (50.0, 10.0)]
+)
+def test_the_narrowest_window_holds_the_ratios(factor, reach):
+    right = masses(fitted=factor * EXPECTED).axes[1]
+    assert right.get_ylim() == pytest.approx((1.0 / reach, reach))
+
+
+def test_labels_can_be_those_of_shares():
+    left, right = masses(fitted_label="Fitted weight [share]", ratio_label="Fitted / orbit").axes
+    assert (left.get_ylabel(), right.get_ylabel()) == ("Fitted weight [share]", "Fitted / orbit")
+
+
+def test_in_one_column_the_panels_stand_below_each_other():
+    figure = masses(width_inch=3.4)
+    figure.draw_without_rendering()
+    upper, lower = (axes.get_position() for axes in figure.axes)
+    assert figure.get_size_inches()[0] == 3.4
+    assert lower.y1 < upper.y0
+
+
+def test_hardly_any_scatter_is_not_told_as_none():
+    assert masses(fitted=EXPECTED).axes[0].get_title(loc="right").startswith("rms below 0.01 dex")

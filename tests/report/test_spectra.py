@@ -107,3 +107,25 @@ def test_no_spaxel_is_refused():
             **{key: value[:0] for key, value in inputs().items() if key != "ln_wave"},
             ln_wave=inputs()["ln_wave"],
         )
+
+
+def test_one_bad_pixel_does_not_flatten_the_spectra():
+    spoilt = inputs()
+    spoilt["data"][0, 100] += 1e4
+    upper = spectrum_fits(**spoilt).axes[0]
+    plain = spectrum_fits(**inputs()).axes[0]
+    assert upper.get_ylim() == pytest.approx(plain.get_ylim(), abs=0.1)
+    assert [text.get_text() for text in upper.texts] == ["1 outside"]
+
+
+def test_lines_and_shades_are_named_outside_of_the_panels():
+    figure = spectrum_fits(**inputs())
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["data", "model", "not used"]
+    everything = inputs(used=np.ones((2, N_PIXELS), bool))
+    (legend,) = spectrum_fits(**everything).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["data", "model"]
+
+
+def test_spectra_fit_into_one_column():
+    assert spectrum_fits(**inputs(), width_inch=3.4).get_size_inches()[0] == 3.4

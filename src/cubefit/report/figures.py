@@ -15,6 +15,20 @@ FORMATS: Final = (".png", ".pdf", ".svg")
 PNG_DPI: Final = 200
 
 
+def require_figure_path(path: Path) -> None:
+    """Refuse a path that no figure can be written to, before it is drawn.
+
+    Raises
+    ------
+    InputError
+        If it does not end in .png, .pdf or .svg, or its folder does not exist.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(f"Cannot write the figure {path}: end its name in {', '.join(FORMATS)}.")
+    if not path.parent.is_dir():
+        raise InputError(f"Cannot write the figure {path}: create the folder {path.parent} first.")
+
+
 def save_figure(figure: Figure, path: Path) -> Path:
     """Write a figure in one step: a reader sees the old file or the new one, never half of it.
 
@@ -35,11 +49,8 @@ def save_figure(figure: Figure, path: Path) -> Path:
         If the suffix is another one, or the folder does not exist.
     """
     path = Path(path)
+    require_figure_path(path)
     suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        raise InputError(f"Cannot write the figure {path}: end its name in {', '.join(FORMATS)}.")
-    if not path.parent.is_dir():
-        raise InputError(f"Cannot write the figure {path}: create the folder {path.parent} first.")
     partial = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{suffix}")
     try:
         figure.savefig(partial, format=suffix[1:], dpi=PNG_DPI)

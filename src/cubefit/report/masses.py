@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
@@ -12,12 +12,14 @@ from cubefit.report.style import (
     PAGE_WIDTH_INCH,
     POINT_COLOUR,
     QUIET_COLOUR,
+    SIDE_BY_SIDE_INCH,
     SMALL_FONT_PT,
     add_legend,
     limits,
     log_limits,
     new_figure,
     plain_log_ticks,
+    property_x_axis,
     require_shape,
     tidy,
 )
@@ -30,8 +32,14 @@ if TYPE_CHECKING:
 MASS_DECADES = 4.0
 """Masses further than this below the largest count as zero in a figure."""
 
-RATIO_WINDOW = (0.1, 10.0)
-"""Ratios beyond stand as triangles at the edges."""
+RATIO_WINDOWS: Final = {
+    1.05: (0.96, 0.98, 1.0, 1.02, 1.04),
+    1.3: (0.8, 0.9, 1.0, 1.1, 1.2),
+    2.5: (0.5, 1.0, 2.0),
+    10.0: (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
+}
+"""Largest ratio, or inverse of it, that an axis shows, and its ticks. The narrowest that holds all
+is taken; ratios beyond the widest stand as triangles at its edges."""
 
 
 def component_masses(
@@ -41,6 +49,9 @@ def component_masses(
     expected_label: str,
     sort_by: NDArray[np.floating] | None,
     sort_label: str | None,
+    fitted_label: str = "Fitted component mass [same unit]",
+    ratio_label: str = "Fitted / expected mass",
+    width_inch: float = PAGE_WIDTH_INCH,
 ) -> Figure:
     """Draw fitted against expected component masses, and their ratio along the orbits.
 
@@ -55,6 +66,10 @@ def component_masses(
         What the ratio is drawn against, such as the orbit radius in kpc.
     sort_label : str or None
         Its label, with unit; needed with ``sort_by``.
+    fitted_label, ratio_label : str
+        Labels of the fitted masses and of their ratio to the expected ones.
+    width_inch : float
+        Width of both panels together; below each other where they do not fit side by side.
 
     Returns
     -------
@@ -74,16 +89,18 @@ def component_masses(
     if window is None:
         raise InputError("All fitted and expected masses are zero: there is nothing to draw.")
     if sort_by is None:
-        figure = new_figure(0.5 * PAGE_WIDTH_INCH, 3.4)
-        _draw_masses(figure.subplots(), fitted, expected, expected_label, window)
+        figure = new_figure(min(0.5 * PAGE_WIDTH_INCH, width_inch), 3.4)
+        axes = figure.subplots()
+        draw_masses(axes, fitted, expected, (expected_label, fitted_label), window)
         return figure
     if not sort_label:
         raise InputError("sort_by needs a sort_label with its unit, such as 'Radius [kpc]'.")
     require_shape("sort_by", sort_by, fitted.shape, "fitted")
-    figure = new_figure(PAGE_WIDTH_INCH, 3.4)
-    left, right = figure.subplots(1, 2)
-    _draw_masses(left, fitted, expected, expected_label, window)
-    _draw_ratio(right, fitted, expected, sort_by, sort_label)
+    beside = width_inch >= SIDE_BY_SIDE_INCH
+    figure = new_figure(width_inch, 3.4 if beside else 2.0 * width_inch)
+    left, right = figure.subplots(*((1, 2) if beside else (2, 1)))
+    draw_masses(left, fitted, expected, (expected_label, fitted_label), window)
+    _draw_ratio(right, fitted, expected, sort_by, sort_label, ratio_label)
     return figure
 
 
@@ -132,25 +149,26 @@ def population_recovery(
     return figure
 
 
-def _draw_masses(
+def draw_masses(
     axes: Axes,
     fitted: NDArray[np.floating],
     expected: NDArray[np.floating],
-    expected_label: str,
+    labels: tuple[str, str],
     window: tuple[float, float],
 ) -> None:
+    """Draw fitted against expected masses, and where both are the same."""
     axes.loglog(window, window, color=QUIET_COLOUR, lw=0.8, zorder=1, label="1:1")
     _draw_points(axes, expected, fitted, floors=(window[0], window[0]))
     axes.set(xlim=window, ylim=window)
     axes.set_box_aspect(1.0)
     plain_log_ticks(axes.xaxis)
     plain_log_ticks(axes.yaxis)
-    tidy(axes, x=expected_label, y="Fitted component mass [same unit]")
+    tidy(axes, x=labels[0], y=labels[1])
     add_legend(axes)
     both = (fitted > window[0]) & (expected > window[0])
     if both.any():
         offset = np.log10(fitted[both] / expected[both])
-        _note(axes, f"rms {_rms(offset):.2f} dex; {both.sum()} of {fitted.size} components")
+        _note(axes, f"rms {_told(_rms(offset))} dex; {both.sum()} of {fitted.size} components")
 
 
 def _draw_ratio(
@@ -159,28 +177,29 @@ def _draw_ratio(
     expected: NDArray[np.floating],
     sort_by: NDArray[np.floating],
     sort_label: str,
+    ratio_label: str,
 ) -> None:
     known = expected > 0
     ratio = fitted[known] / expected[known]
+    reach, ticks = ratio_window(ratio)
     axes.axhline(1.0, color=QUIET_COLOUR, lw=0.8, zorder=1)
     axes.set_yscale("log")
-    _draw_points(
-        axes, sort_by[known], ratio, floors=(-np.inf, RATIO_WINDOW[0]), ceiling=RATIO_WINDOW[1]
-    )
-    axes.set_ylim(RATIO_WINDOW)
-    axes.yaxis.set_major_locator(FixedLocator([0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0]))
+    _draw_points(axes, sort_by[known], ratio, floors=(-np.inf, 1.0 / reach), ceiling=reach)
+    axes.set_ylim(1.0 / reach, reach)
+    axes.yaxis.set_major_locator(FixedLocator(ticks))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
-    span = log_limits(sort_by, decades=MASS_DECADES)
-    wide = span is not None and bool((sort_by > 0).all()) and span[1] > 30 * span[0]
-    if wide:
-        axes.set_xscale("log")
-        axes.set_xlim(span)
-        plain_log_ticks(axes.xaxis)
-    else:
-        axes.set_xlim(limits(sort_by))
+    property_x_axis(axes, sort_by)
     axes.set_box_aspect(1.0)
-    tidy(axes, x=sort_label, y="Fitted / expected mass")
+    tidy(axes, x=sort_label, y=ratio_label)
+
+
+def ratio_window(ratio: NDArray[np.floating]) -> tuple[float, tuple[float, ...]]:
+    """Return the reach of an axis of ratios, from its inverse to itself, and its ticks."""
+    for reach, ticks in RATIO_WINDOWS.items():
+        if ((ratio >= 1.0 / reach) & (ratio <= reach)).all():
+            return reach, ticks
+    return max(RATIO_WINDOWS.items())
 
 
 def _draw_recovery(
@@ -207,7 +226,7 @@ def _draw_recovery(
     tidy(axes, x=f"True {quantity}", y=f"Fitted {quantity}")
     if known.any():
         rms = _rms(fitted[known] - true[known], weights[known])
-        _note(axes, f"area: weight; weighted rms {rms:.2f} dex; {known.sum()} of {known.size}")
+        _note(axes, f"area: weight; weighted rms {_told(rms)} dex; {known.sum()} of {known.size}")
 
 
 def _draw_points(
@@ -241,6 +260,10 @@ def _draw_points(
 
 def _rms(values: NDArray[np.floating], weights: NDArray[np.floating] | None = None) -> float:
     return float(np.sqrt(np.average(np.square(values), weights=weights)))
+
+
+def _told(rms: float) -> str:
+    return f"{rms:.2f}" if rms >= 0.005 else "below 0.01"
 
 
 def _note(axes: Axes, text: str) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from matplotlib.patches import Patch
 
 from cubefit.errors import InputError
 from cubefit.report.style import (
@@ -14,7 +15,7 @@ from cubefit.report.style import (
     PAGE_WIDTH_INCH,
     QUIET_COLOUR,
     SMALL_FONT_PT,
-    add_legend,
+    UNUSED_COLOUR,
     limits,
     new_figure,
     require_shape,
@@ -26,9 +27,14 @@ from cubefit.spectra.grids import edges_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
+
+BULK_PERCENT: Final = (1.0, 99.0)
+FLATTENED: Final = 3.0
+"""Limits leave outliers out where all data need more than so many times the room of the bulk."""
 
 
 def spectrum_fits(
@@ -39,6 +45,7 @@ def spectrum_fits(
     noise: NDArray[np.floating] | None,
     used: NDArray[np.bool_],
     titles: Sequence[str],
+    width_inch: float = PAGE_WIDTH_INCH,
 ) -> Figure:
     """Draw data and model of some spaxels, and below each the residual.
 
@@ -55,6 +62,8 @@ def spectrum_fits(
         True where the fit uses the pixel; the others are shaded and drive no limits.
     titles : sequence of str
         One for each spaxel.
+    width_inch : float
+        Width of the figure.
 
     Returns
     -------
@@ -75,7 +84,9 @@ def spectrum_fits(
         raise InputError(
             "noise is zero, negative or NaN in a used pixel: mark such pixels as unused."
         )
-    figure = new_figure(PAGE_WIDTH_INCH, 0.5 + 2.1 * len(titles))
+    figure = new_figure(width_inch, 0.5 + 2.1 * len(titles))
+    # The label of a tick at the right edge reaches beyond what the layout counts with.
+    figure.set_layout_engine("constrained", w_pad=0.1)
     panels = figure.subplots(
         2 * len(titles), 1, sharex=True, squeeze=False, height_ratios=[2.6, 1.0] * len(titles)
     )[:, 0]
@@ -83,13 +94,13 @@ def spectrum_fits(
         upper, lower = panels[2 * row], panels[2 * row + 1]
         for axes in (upper, lower):
             shade_unused(axes, np.exp(edges_of(ln_wave)), used[row])
-        _draw_fit(upper, np.exp(ln_wave), data[row], model[row], used[row])
+        draw_fit(upper, np.exp(ln_wave), data[row], model[row], used[row])
         sigma = None if noise is None else noise[row]
         residual, unit = residuals(data[row], model[row], sigma, used[row])
         _draw_residual(lower, np.exp(ln_wave), residual)
         tidy(upper, x="", y="Flux density [data unit]", title=title)
         tidy(lower, x="", y=f"Residual\n[{unit}]")
-    add_legend(panels[0], loc="lower right")
+    _add_legend(figure, panels[0], shaded=not used.all())
     panels[-1].set_xlabel("Wavelength [Å]", fontsize=panels[-1].yaxis.label.get_fontsize())
     panels[-1].set_xlim(*np.exp(edges_of(ln_wave)[[0, -1]]))
     figure.align_ylabels(list(panels))
@@ -114,16 +125,34 @@ def residuals(
     return residual, "%" if noise is None else r"$\sigma$"
 
 
-def _draw_fit(
+def draw_fit(
     axes: Axes,
     wave: NDArray[np.float64],
     data: NDArray[np.floating],
     model: NDArray[np.floating],
     used: NDArray[np.bool_],
 ) -> None:
+    """Draw data and model of a spaxel, within limits that outliers do not set."""
     axes.plot(wave, data, color=DATA_COLOUR, lw=LINE_PT, label="data")
     axes.plot(wave, model, color=MODEL_COLOUR, lw=LINE_PT, label="model")
-    axes.set_ylim(limits(np.concatenate([data[used], model[used]])))
+    window = fit_window(data[used], model[used])
+    if window is not None:
+        axes.set_ylim(window)
+        _tell_outside(axes, int(((data[used] < window[0]) | (data[used] > window[1])).sum()))
+
+
+def fit_window(
+    data: NDArray[np.floating], model: NDArray[np.floating]
+) -> tuple[float, float] | None:
+    """Return limits that show all used data and model, but not outliers that would flatten both."""
+    everything = limits(np.concatenate([data, model]))
+    if everything is None:
+        return None
+    middle = np.concatenate([np.percentile(data, BULK_PERCENT), model])
+    bulk = limits(middle)
+    if bulk is None or np.ptp(everything) <= FLATTENED * np.ptp(bulk):
+        return everything
+    return bulk
 
 
 def _draw_residual(axes: Axes, wave: NDArray[np.float64], residual: NDArray[np.float64]) -> None:
@@ -135,13 +164,34 @@ def _draw_residual(axes: Axes, wave: NDArray[np.float64], residual: NDArray[np.f
         reach = 1.5 * float(np.percentile(finite, 99.0)) or 1.0
         axes.set_ylim(-reach, reach)
         outside = int((finite > reach).sum())
-        if outside:
-            axes.text(
-                *(0.995, 0.93),
-                f"{outside} outside",
-                transform=axes.transAxes,
-                ha="right",
-                va="top",
-                fontsize=SMALL_FONT_PT,
-                bbox={"color": "white", "pad": 0.5},
-            )
+        _tell_outside(axes, outside)
+
+
+def _add_legend(figure: Figure, axes: Axes, *, shaded: bool) -> None:
+    """Name the lines, and what is shaded, above all panels: inside there is no room."""
+    handles: list[Artist] = list(axes.lines[:2])
+    if shaded:
+        handles.append(Patch(color=UNUSED_COLOUR, linewidth=0, label="not used"))
+    figure.legend(
+        handles=handles,
+        loc="outside upper right",
+        ncols=len(handles),
+        fontsize=SMALL_FONT_PT,
+        frameon=False,
+        handlelength=1.2,
+        borderaxespad=0.1,
+    )
+
+
+def _tell_outside(axes: Axes, count: int) -> None:
+    """Write how many points are beyond the limits, if any."""
+    if count:
+        axes.text(
+            *(0.995, 0.93),
+            f"{count} outside",
+            transform=axes.transAxes,
+            ha="right",
+            va="top",
+            fontsize=SMALL_FONT_PT,
+            bbox={"color": "white", "pad": 0.5},
+        )

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import (
+    LogFormatterSciNotation,
+    LogLocator,
+    NullFormatter,
+    StrMethodFormatter,
+)
 
 from cubefit.errors import InputError
 
@@ -20,6 +25,12 @@ if TYPE_CHECKING:
 
 PAGE_WIDTH_INCH: Final = 7.1
 """Two columns of a journal page."""
+COLUMN_WIDTH_INCH: Final = 3.4
+"""One column of a journal page."""
+SIDE_BY_SIDE_INCH: Final = 5.0
+"""Two square panels need as much."""
+WIDTHS_INCH: Final = (2.5, 30.0)
+"""Type of 8 points does not fit into less."""
 
 FONT_PT: Final = 8.0
 SMALL_FONT_PT: Final = 7.0
@@ -44,14 +55,33 @@ SERIES_COLOURS: Final = (
 )
 """Okabe & Ito (2008), dark ones first; yellow is too faint for thin lines on white."""
 
+PROPERTY_DECADES: Final = 4.0
+"""Properties further than this below the largest stand off a log axis."""
+
 Corner: TypeAlias = Literal["best", "upper left", "upper right", "lower right"]
 
 LEGEND_ENTRIES: Final = 6
 """More lines than this are told apart by nobody: they get a colour scale and no legend."""
 
 
+def require_width(width_inch: float) -> None:
+    """Raise InputError unless a figure of that width can be read and printed."""
+    if not WIDTHS_INCH[0] <= width_inch <= WIDTHS_INCH[1]:
+        raise InputError(
+            f"A figure {width_inch:g} inch wide: give {WIDTHS_INCH[0]:g} to {WIDTHS_INCH[1]:g}, "
+            f"such as {COLUMN_WIDTH_INCH} for one column or {PAGE_WIDTH_INCH} for two."
+        )
+
+
 def new_figure(width_inch: float, height_inch: float) -> Figure:
-    """Return an empty figure that lays itself out and belongs to no window."""
+    """Return an empty figure that lays itself out and belongs to no window.
+
+    Raises
+    ------
+    InputError
+        If the width is not one that a page has.
+    """
+    require_width(width_inch)
     return Figure(figsize=(width_inch, height_inch), layout="constrained", dpi=100)
 
 
@@ -73,7 +103,9 @@ def tidy(axes: Axes, *, x: str, y: str, title: str = "") -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def add_legend(axes: Axes, *, loc: Corner = "best", title: str | None = None) -> None:
+def add_legend(
+    axes: Axes, *, loc: Corner = "best", title: str | None = None, columns: int = 1
+) -> None:
     """Show a small legend; of too many lines to tell apart, the title alone."""
     handles, labels = axes.get_legend_handles_labels()
     if len(handles) > LEGEND_ENTRIES:
@@ -84,6 +116,8 @@ def add_legend(axes: Axes, *, loc: Corner = "best", title: str | None = None) ->
             labels,
             fontsize=SMALL_FONT_PT,
             loc=loc,
+            ncols=columns,
+            columnspacing=1.0,
             handlelength=1.2,
             labelspacing=0.25,
             borderaxespad=0.3,
@@ -154,7 +188,22 @@ def plain_log_ticks(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
     if high <= 100 * low:
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(LogFormatterSciNotation(minor_thresholds=(np.inf, np.inf)))
+    if low >= 1e-3 and high <= 1e4:
         axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+
+
+def property_x_axis(
+    axes: Axes, values: NDArray[np.floating], *, decades: float = PROPERTY_DECADES
+) -> None:
+    """Scale the x axis for a property: log where it is positive and spans widely."""
+    span = log_limits(values, decades=decades)
+    if span is not None and bool((values > 0).all()) and span[1] > 30 * span[0]:
+        axes.set_xscale("log")
+        axes.set_xlim(span)
+        plain_log_ticks(axes.xaxis)
+    else:
+        axes.set_xlim(limits(values))
 
 
 def median(values: NDArray[np.floating]) -> float:

@@ -1,0 +1,243 @@
+"""What pictures are drawn from: a file, read as far as a picture needs it, and the choices made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from cubefit.config import require_choice
+from cubefit.errors import ConfigError, MissingDataError
+from cubefit.inverse.objective import Objective
+from cubefit.reconstruction import reconstruct_matrix_free
+from cubefit.report import residuals
+from cubefit.report.style import require_width
+from cubefit.results import FitResult
+from cubefit.results.fit_result import MeanKind
+from cubefit.results.tables import Pixels
+from cubefit.store import schema
+from cubefit.store.digests import digest_of_models
+from cubefit.store.handle import reading
+from cubefit.store.history import History, read_history
+from cubefit.store.load import read_grids, read_objective
+from cubefit.store.results import has_model_cube, model_cube_stamp, read_model_cube
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """What a picture is to show; checked against the file when it is drawn."""
+
+    components: tuple[int, ...] | None = None
+    """Components that count, or None for all."""
+    spaxels: tuple[int, ...] | None = None
+    """Spaxels to draw, or None for the best and the worst."""
+    by: MeanKind | None = None
+    """What means are weighted with."""
+    properties: tuple[str, ...] | None = None
+    """Names of component properties, with or without their unit."""
+    pixel_unit: str = "arcsec"
+    """Unit of the pixel coordinates."""
+    width_inch: float | None = None
+    """Width of the figure, or None for that of the kind."""
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without a file."""
+        if self.by is not None:
+            require_choice("by", self.by, MeanKind)
+        if self.width_inch is not None:
+            require_width(self.width_inch)
+        for name, chosen in (("components", self.components), ("spaxels", self.spaxels)):
+            if chosen is not None and (not chosen or len(set(chosen)) < len(chosen)):
+                raise ConfigError(f"{name}={chosen}: give at least one number, each once.")
+
+
+class Source:
+    """A file and the choices of a picture; datasets are read when they are first asked for.
+
+    Parameters
+    ----------
+    path : Path
+        A populated file.
+    choices : Choices
+        What to show of it.
+    """
+
+    def __init__(self, path: Path, choices: Choices) -> None:
+        self.path = path
+        self.choices = choices
+
+    @property
+    def by(self) -> MeanKind:
+        """What means are weighted with."""
+        return self.choices.by or "light"
+
+    @cached_property
+    def result(self) -> FitResult:
+        """The committed solution."""
+        return FitResult.from_file(self.path)
+
+    @cached_property
+    def chosen_result(self) -> FitResult:
+        """The solution of the chosen components alone, nothing on the others."""
+        if self.choices.components is None:
+            return self.result
+        chosen = list(self.components)
+        x = np.zeros(self.result.x.shape)
+        x[chosen] = self.result.x[chosen]
+        return replace(self.result, x=x)
+
+    @property
+    def pixels(self) -> Pixels:
+        """The image pixels.
+
+        Raises
+        ------
+        MissingDataError
+            If the file does not know them.
+        """
+        found = self.result.pixels
+        if found is None:
+            raise MissingDataError(
+                f"{self.path} has no {schema.BIN_NUM.path}, the spaxel of each image pixel: "
+                "populate with binnum (np.arange(S) where every spaxel is a pixel)."
+            )
+        return found
+
+    @cached_property
+    def pixel_table(self) -> xr.Dataset:
+        """The maps of the chosen components, along ``pixel``."""
+        return self.chosen_result.maps()
+
+    @property
+    def components(self) -> tuple[int, ...]:
+        """The chosen components; all without a choice."""
+        n_components = len(self.result.x)
+        chosen = self.choices.components
+        if chosen is None:
+            return tuple(range(n_components))
+        self._require_numbers("components", chosen, n_components)
+        return chosen
+
+    @cached_property
+    def ln_wave(self) -> Float:
+        """Observed pixel centres in ln(wavelength / Angstrom), shape (L,)."""
+        with reading(self.path) as file:
+            return read_grids(file).obs_pix
+
+    @cached_property
+    def objective(self) -> Objective:
+        """Data, noise and masks."""
+        with reading(self.path) as file:
+            return read_objective(file)
+
+    def data_of(self, spaxels: Sequence[int]) -> Float:
+        """Return the spectra of some spaxels as given, shape (n, L), what is masked too."""
+        with reading(self.path) as file:
+            return np.array([file[schema.DATA_CUBE.path][s] for s in spaxels], np.float64)
+
+    @cached_property
+    def model(self) -> Float:
+        """The model cube (S, L): that of the file where it is of this solution, else made anew."""
+        x, normalization = self.result.x, self._normalization
+        with reading(self.path) as file:
+            stamp = model_cube_stamp(digest_of_models(file), x, normalization)
+        if has_model_cube(self.path, schema.MODEL_CUBE.name, stamp):
+            return read_model_cube(self.path)
+        return reconstruct_matrix_free(self.path, x, normalization)
+
+    @cached_property
+    def noise(self) -> Float | None:
+        """One sigma, shape (S, L), one where a voxel is not in use; None where none was given."""
+        objective = self.objective
+        if not objective.has_noise:
+            return None
+        used = objective.used
+        return np.divide(1.0, objective.inverse_noise, out=np.ones(used.shape), where=used)
+
+    @cached_property
+    def residual(self) -> tuple[Float, str]:
+        """Data - model (S, L), NaN where a voxel is not in use, and its unit."""
+        return residuals(self.objective.data, self.model, self.noise, self.objective.used)
+
+    @cached_property
+    def misfit(self) -> Float:
+        """Chi2 per pixel in use of each spaxel, shape (S,); NaN where none is."""
+        counts = self.objective.used.sum(axis=1)
+        empty = np.full(counts.shape, np.nan)
+        chi2 = self.objective.chi2_per_spaxel(self.model)
+        return np.asarray(np.divide(chi2, counts, out=empty, where=counts > 0))
+
+    @property
+    def misfit_name(self) -> str:
+        """What `misfit` is: without noise it is no chi2."""
+        return "chi2 per pixel" if self.objective.has_noise else "mean square residual"
+
+    @cached_property
+    def history(self) -> History:
+        """The metrics that the fit wrote."""
+        return read_history(self.path)
+
+    def spaxels(self) -> dict[int, str]:
+        """Return the spaxels to draw, and what each is to be called."""
+        chosen = self.choices.spaxels
+        if chosen is not None:
+            self._require_numbers("spaxels", chosen, len(self.misfit))
+            return {s: f"Spaxel {s}" for s in chosen}
+        lit = np.flatnonzero(np.isfinite(self.misfit))
+        ranked = lit[np.argsort(self.misfit[lit])]
+        if ranked.size == 1:
+            return {int(ranked[0]): f"Spaxel {ranked[0]}"}
+        best, worst = int(ranked[0]), int(ranked[-1])
+        return {best: f"Best spaxel ({best})", worst: f"Worst spaxel ({worst})"}
+
+    def properties(self) -> dict[str, Float]:
+        """Return the component properties to draw, those chosen or all, by name with unit.
+
+        Raises
+        ------
+        MissingDataError
+            If the file has none, or not the one chosen.
+        """
+        known: Mapping[str, Any] = self.result.component_properties
+        if not known:
+            raise MissingDataError(
+                f"{self.path} knows no property of its components: populate with "
+                "component_properties=, such as {'radius [kpc]': radius}."
+            )
+        if self.choices.properties is None:
+            return dict(known)
+        found = {}
+        for wanted in self.choices.properties:
+            names = [n for n in known if wanted.lower() in {n.lower(), bare_name(n).lower()}]
+            if len(names) != 1:
+                raise MissingDataError(
+                    f"{self.path} has no property {wanted!r} of its components: choose one of "
+                    f"{', '.join(map(repr, known))}."
+                )
+            found[names[0]] = known[names[0]]
+        return found
+
+    @property
+    def _normalization(self) -> Any:
+        return self.result.facts["normalization"]
+
+    def _require_numbers(self, name: str, chosen: tuple[int, ...], count: int) -> None:
+        wrong = [number for number in chosen if not 0 <= number < count]
+        if wrong:
+            raise ConfigError(
+                f"{name} {', '.join(map(str, wrong))} are not in {self.path}: it has 0 to "
+                f"{count - 1}."
+            )
+
+
+def bare_name(name: str) -> str:
+    """Return the name of a property without its unit in brackets."""
+    return name.split("[", 1)[0].strip()

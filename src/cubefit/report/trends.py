@@ -1,0 +1,141 @@
+"""Populations of the components along what is known of them, such as the radius of the orbits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from cubefit.errors import InputError
+from cubefit.report.colour_scales import age_ticks
+from cubefit.report.style import (
+    COLUMN_WIDTH_INCH,
+    PAGE_WIDTH_INCH,
+    POINT_COLOUR,
+    QUIET_COLOUR,
+    SMALL_FONT_PT,
+    limits,
+    new_figure,
+    property_x_axis,
+    require_shape,
+    tidy,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+MOST_PROPERTIES: Final = 4
+AREAS_PT2: Final = (3.0, 50.0)
+"""Of a component without weight, and of the heaviest one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trend:
+    """What the components have of one population property."""
+
+    means: NDArray[np.floating]
+    """Shape (C,); NaN for components without weight, which are left out."""
+    scatters: NDArray[np.floating]
+    """Standard deviation inside each component, shape (C,)."""
+    label: str
+    """With unit."""
+    is_log_age: bool = False
+    """Whether the means are log10(age / Gyr): the axis then shows Gyr."""
+
+
+def property_trends(
+    *,
+    trends: Sequence[Trend],
+    properties: Mapping[str, NDArray[np.floating]],
+    weights: NDArray[np.floating],
+    weight_label: str,
+    width_inch: float | None = None,
+) -> Figure:
+    """Draw means of population properties against properties of the components.
+
+    Points have areas by weight, and thin bars of the scatter inside each component.
+
+    Parameters
+    ----------
+    trends : sequence of Trend
+        One row of panels each.
+    properties : mapping of str to ndarray, shape (C,)
+        One column of panels each; the name, with unit, is the label.
+    weights : ndarray, shape (C,)
+        Finite, non-negative, not all zero.
+    weight_label : str
+        What they are, such as ``"light"``.
+    width_inch : float, optional
+        Width of the figure; default one column for one property, two for more.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    InputError
+        If shapes disagree, weights are impossible, or there is nothing or too much to draw.
+    """
+    if not trends or not 0 < len(properties) <= MOST_PROPERTIES:
+        raise InputError(
+            f"{len(trends)} trends along {len(properties)} properties: give at least one trend, "
+            f"and 1 to {MOST_PROPERTIES} properties."
+        )
+    for trend in trends:
+        require_shape(trend.label, trend.means, weights.shape, "weights")
+        require_shape(f"the scatter of {trend.label}", trend.scatters, weights.shape, "weights")
+    for name, values in properties.items():
+        require_shape(name, values, weights.shape, "weights")
+    if not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
+        raise InputError("weights must be finite, non-negative and not all zero: fit first.")
+    width = width_inch or (COLUMN_WIDTH_INCH if len(properties) == 1 else PAGE_WIDTH_INCH)
+    figure = new_figure(width, 0.6 + 1.7 * len(trends))
+    grid = figure.subplots(len(trends), len(properties), squeeze=False, sharex="col", sharey="row")
+    for row, trend in zip(grid, trends, strict=True):
+        for axes, (name, values) in zip(row, properties.items(), strict=True):
+            _draw_trend(axes, values, trend, weights)
+            first, last = axes is row[0], axes in grid[-1]
+            tidy(axes, x=name if last else "", y=trend.label if first else "")
+    note = f"Weighted by {weight_label} (area); bars: scatter within components"
+    grid[0, 0].set_title(note, fontsize=SMALL_FONT_PT, loc="left")
+    figure.align_ylabels(list(grid[:, 0]))
+    return figure
+
+
+def _draw_trend(
+    axes: Axes, values: NDArray[np.floating], trend: Trend, weights: NDArray[np.floating]
+) -> None:
+    known = np.isfinite(trend.means) & np.isfinite(values) & (weights > 0)
+    means, scatters = trend.means[known], trend.scatters[known]
+    axes.errorbar(
+        values[known],
+        means,
+        scatters,
+        ls="none",
+        ecolor=QUIET_COLOUR,
+        elinewidth=0.5,
+        alpha=0.6,
+        zorder=1,
+    )
+    shares = weights[known] / weights.max()
+    axes.scatter(
+        values[known],
+        means,
+        s=AREAS_PT2[0] + np.diff(AREAS_PT2) * shares,
+        color=POINT_COLOUR,
+        alpha=0.75,
+        edgecolor="white",
+        linewidth=0.3,
+        zorder=2,
+    )
+    property_x_axis(axes, values[np.isfinite(values)])
+    window = limits([means - scatters, means + scatters]) or (0.0, 1.0)
+    axes.set_ylim(window)
+    if trend.is_log_age:
+        age_ticks(axes.yaxis, window)
