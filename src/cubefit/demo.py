@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cubefit.config import require_choice
+from cubefit.config import TrackerConfig, require_choice
 from cubefit.inverse.matrix_free import MatrixFreeOperator
 from cubefit.inverse.means import component_masses, component_means
 from cubefit.io.orbits import OrbitLibrary, bundled_orbits
@@ -24,6 +24,8 @@ from cubefit.spectra.shifted_templates import shifted_templates
 Float = NDArray[np.float64]
 DemoSize = Literal["small", "medium"]
 
+TRACK_EVERY_S: Final = 0.1
+"""A fit of seconds is followed closely, so that its pictures show how it went."""
 GUARD_PX: Final = 90
 """Template pixels beyond the data: the default safety pad and the orbits' fastest stars."""
 
@@ -252,6 +254,7 @@ def run_demo(out: Path, size: DemoSize = "small", *, verbose: bool = True) -> De
         method="exact",
         regularization=settings.regularization,
         warm_start="zeros",
+        tracker=TrackerConfig(metrics_interval_sec=TRACK_EVERY_S, val_interval_sec=TRACK_EVERY_S),
     )
     mass = fit.x.reshape(mock.mass_true.shape)
     light, true_light = mass * mock.light, mock.mass_true * mock.light

@@ -70,7 +70,10 @@ class ExactFollower:
                 self._save_state()
                 raise
         if self._tracker is not None:
-            self._tracker.on_batch(float(np.sqrt(state.chi2 / self._parts.objective.n_voxels)))
+            objective = self._parts.objective
+            self._tracker.on_batch(
+                float(np.sqrt(state.chi2 / objective.n_voxels)), len(objective.data)
+            )
             self._tracker.maybe_save(
                 state.x,
                 state.round,

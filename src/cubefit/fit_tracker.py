@@ -182,8 +182,8 @@ class FitTracker:
             None if orbit_weights is None else checked_orbit_weights(orbit_weights, self._shape[0])
         )
 
-    def on_batch(self, rmse: float) -> None:
-        """Take the training RMSE of one spaxel into the moving average.
+    def on_batch(self, rmse: float, n_spaxels: int = 1) -> None:
+        """Take the training RMSE of one spaxel, or of some together, into the moving average.
 
         Raises
         ------
@@ -193,7 +193,8 @@ class FitTracker:
         rmse = real_number("rmse", rmse)
         if np.isfinite(rmse):
             before = rmse if np.isnan(self._ewma) else self._ewma
-            self._ewma = before + 2.0 / (EWMA_SPAN + 1.0) * (rmse - before)
+            kept = (1.0 - 2.0 / (EWMA_SPAN + 1.0)) ** n_spaxels
+            self._ewma = rmse + kept * (before - rmse)
 
     def maybe_save(
         self,

@@ -173,3 +173,16 @@ def test_other_units_under_the_logarithm_are_refused(unit_in_angstrom):
     grid = np.log(np.array([4800.0, 5000.0]) / unit_in_angstrom)
     with pytest.raises(GridError, match="below 900 A"):
         require_ln_wave(grid, "obs_pix")
+
+
+def test_coverage_is_a_table_in_a_notebook():
+    tem = np.log(5000.0) + 1e-4 * np.arange(400)
+    found = coverage(tem, tem[100:300], (-300.0, 600.0))
+    rows = dict(found.rows())
+    assert rows["blue margin"].startswith("99.5 px (2998 km/s)")
+    assert rows["blue margin"].endswith("the LOSVD needs 20.0 px (600 km/s)")
+    assert rows["margins suffice"] == "yes"
+    table = found._repr_html_()
+    assert table.startswith("<table><caption>Coverage</caption>")
+    assert all(text in table for text in rows.values())
+    assert "no: give wider" in coverage(tem, tem[1:300], (-300.0, 600.0))._repr_html_()

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cubefit.display import html_table
 from cubefit.errors import GridError
 
 SPEED_OF_LIGHT_KMS: Final = 299_792.458
@@ -186,9 +187,33 @@ class Coverage:
         """Return `safe`."""
         return self.safe
 
+    def rows(self) -> list[tuple[str, str]]:
+        """Return the margins of both sides in words, and whether they suffice."""
+        sides = (
+            ("blue margin", self.blue_margin_px, self.blue_support_px, 1.0),
+            ("red margin", self.red_margin_px, self.red_support_px, -1.0),
+        )
+        told = [
+            (name, self._words(margin_px, support_px, sign))
+            for name, margin_px, support_px, sign in sides
+        ]
+        return [*told, ("margins suffice", "yes" if self.safe else "no: give wider templates")]
+
+    def _repr_html_(self) -> str:
+        """Return the margins as a small table, for notebooks."""
+        return html_table("Coverage", self.rows())
+
+    def _words(self, margin_px: float, support_px: float, sign: float) -> str:
+        return (
+            f"{margin_px:.1f} px ({self._kms(margin_px, sign):.0f} km/s) of templates beyond the "
+            f"data, the LOSVD needs {support_px:.1f} px ({self._kms(support_px, sign):.0f} km/s)"
+        )
+
+    def _kms(self, shift_px: float, sign: float) -> float:
+        return sign * float(velocity_of_shift(sign * shift_px * self.dln))
+
     def _side(self, name: str, margin_px: float, support_px: float, sign: float) -> str:
-        margin_kms = sign * float(velocity_of_shift(sign * margin_px * self.dln))
-        support_kms = sign * float(velocity_of_shift(sign * support_px * self.dln))
+        margin_kms, support_kms = self._kms(margin_px, sign), self._kms(support_px, sign)
         return (
             f"  {name}: {margin_px:7.1f} px ({margin_kms:8.1f} km/s) of templates beyond the data, "
             f"LOSVD needs {support_px:6.1f} px ({support_kms:7.1f} km/s)"

@@ -7,9 +7,11 @@ because convolution and rebinning are linear and a histogram has a finite number
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+from scipy.sparse import csr_array
 
 from cubefit.spectra.grids import edges_of, ln_shift, require_cover, step_of
 from cubefit.spectra.rebin import averaging_operator, template_spline
@@ -31,6 +33,44 @@ def bin_quadrature(bin_px: float) -> tuple[NDArray[np.float64], NDArray[np.float
     nodes, weights = np.polynomial.legendre.leggauss(6)
     centres = (2.0 * np.arange(pieces) + 1.0) / pieces - 1.0
     return (centres[:, None] + nodes / pieces).ravel(), np.tile(weights / (2.0 * pieces), pieces)
+
+
+def bin_operators(
+    template_ln_wave: NDArray[np.float64],
+    observed_ln_wave: NDArray[np.float64],
+    velocity_kms: NDArray[np.float64],
+    bins: NDArray[np.integer],
+) -> Iterator[csr_array]:
+    """Yield for each velocity bin what shifts, smears and averages a template into pixels.
+
+    Parameters
+    ----------
+    template_ln_wave, observed_ln_wave, velocity_kms
+        See `shifted_templates`.
+    bins : ndarray of int, shape (N,)
+        Velocity bins, ascending.
+
+    Yields
+    ------
+    csr_array, shape (L, n)
+        ``operator @ integral.c[:n]`` are the averages, with ``integral`` the antiderivative of
+        `cubefit.spectra.rebin.template_spline` of the templates.
+
+    Raises
+    ------
+    GridError
+        If the templates do not cover the observed range plus the velocities of these bins.
+    """
+    edges = edges_of(velocity_kms)
+    require_cover(template_ln_wave, observed_ln_wave, (edges[bins[0]], edges[bins[-1] + 1]))
+    any_template = np.zeros((1, template_ln_wave.size))
+    integral = template_spline(template_ln_wave, any_template).antiderivative()
+    bin_px = float(np.diff(ln_shift(edges)).max()) / step_of(template_ln_wave)
+    nodes, weights = bin_quadrature(bin_px)
+    half_bin = 0.5 * step_of(velocity_kms)
+    for v in bins:
+        shifts = ln_shift(velocity_kms[v] + half_bin * nodes)
+        yield averaging_operator(integral, edges_of(observed_ln_wave), shifts, weights)
 
 
 def shifted_templates(
@@ -85,14 +125,9 @@ def shifted_templates(
     result = np.zeros((velocity_kms.size, templates.shape[0], n_pixels), dtype)
     if not bins.size:
         return result
-    edges = edges_of(velocity_kms)
-    require_cover(template_ln_wave, observed_ln_wave, (edges[bins[0]], edges[bins[-1] + 1]))
     integral = template_spline(template_ln_wave, templates).antiderivative()
-    bin_px = float(np.diff(ln_shift(edges)).max()) / step_of(template_ln_wave)
-    nodes, weights = bin_quadrature(bin_px)
-    half_bin = 0.5 * step_of(velocity_kms)
-    for v in bins:
-        shifts = ln_shift(velocity_kms[v] + half_bin * nodes)
-        average = averaging_operator(integral, edges_of(observed_ln_wave), shifts, weights)[rows]
+    operators = bin_operators(template_ln_wave, observed_ln_wave, velocity_kms, bins)
+    for v, operator in zip(bins, operators, strict=True):
+        average = operator[rows]
         result[v] = (average @ integral.c[: average.shape[1]]).T
     return result

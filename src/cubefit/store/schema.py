@@ -105,7 +105,7 @@ METRICS: Final = {
         ("mass_err_L1", "float64", "share"),
         ("mass_err_Linf", "float64", "share"),
         ("chi2", "float64", "chi2"),
-        ("objective", "float64", "chi2 and priors"),
+        ("objective", "float64", "chi2 / 2 and priors"),
         ("gap_rel", "float64", "share of the objective"),
     )
 }

@@ -1,0 +1,123 @@
+"""How a fit converges: its figures of merit against time or epoch."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from bokeh.layouts import column, row
+from bokeh.models import RadioButtonGroup
+from bokeh.plotting import figure
+from numpy.typing import NDArray
+
+from cubefit.dashboard.style import (
+    MODEL_COLOUR,
+    POINT_COLOUR,
+    SECOND_COLOUR,
+    new_figure,
+    source,
+)
+from cubefit.live import Look
+from cubefit.store.history import History
+
+MOST_POINTS: Final = 1000
+"""Of a curve: more are not seen."""
+CHOICES: Final = ("against time", "against epoch or round")
+UNITS: Final = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
+PANELS: Final = {
+    "Misfit per voxel": (
+        "log",
+        {
+            "objective": ("chi2 + priors", POINT_COLOUR),
+            "chi2": ("chi2", MODEL_COLOUR),
+        },
+    ),
+    "Rms residual": (
+        "log",
+        {
+            "train_rmse_ewma": ("training (average)", POINT_COLOUR),
+            "val_rmse": ("validation", MODEL_COLOUR),
+        },
+    ),
+    "Duality gap / objective": ("log", {"gap_rel": ("", POINT_COLOUR)}),
+    "Step: change of the weights": ("log", {"delta_x_rel": ("", SECOND_COLOUR)}),
+    "Weights above zero": ("linear", {"nnz": ("", SECOND_COLOUR)}),
+}
+"""Scale of the y axis, and label and colour of each curve, by title."""
+
+
+class CurvesPanel:
+    """Five small figures that share their x axis."""
+
+    def __init__(self) -> None:
+        self.sources = {
+            name: source(x=[], y=[]) for _, curves in PANELS.values() for name in curves
+        }
+        self._figures: list[figure] = []
+        for title, (scale, curves) in PANELS.items():
+            name = f"curve_{next(iter(curves))}"
+            part = new_figure("", "", title, height=220, y_axis_type=scale, name=name)
+            if self._figures:
+                part.x_range = self._figures[0].x_range
+            for key, (label, colour) in curves.items():
+                legend = {"legend_label": label} if label else {}
+                data = self.sources[key]
+                part.line("x", "y", source=data, color=colour, line_width=1.5, **legend)
+                part.scatter("x", "y", source=data, color=colour, size=4, **legend)
+            if len(curves) > 1:
+                part.legend.label_text_font_size = "10px"
+                part.legend.background_fill_alpha = 0.6
+                part.legend.padding = 3
+            self._figures.append(part)
+        self.choice = RadioButtonGroup(labels=list(CHOICES), active=0, name="against")
+        self.choice.on_change("active", self._chosen)
+        self._seen: tuple[History, int] | None = None
+        self.view = column(
+            self.choice, row(*self._figures, sizing_mode="stretch_width"),
+            sizing_mode="stretch_width",
+        )  # fmt: skip
+
+    def update(self, look: Look) -> None:
+        """Show the history of the fit."""
+        if look.history is not None and look.galaxy is not None:
+            self._seen = look.history, max(look.galaxy.n_voxels, 1)
+            self._draw()
+
+    def _chosen(self, attr: str, old: object, new: object) -> None:
+        del attr, old, new
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._seen is None:
+            return
+        history, n_voxels = self._seen
+        columns = history.columns
+        if self.choice.active == 0:
+            x, unit = in_good_unit(columns["time_sec"])
+            label = f"Time of the fit [{unit}]"
+        else:
+            x = columns["epoch"]
+            label = "Round" if history.method == "exact" else "Epoch"
+        for name, data in self.sources.items():
+            # The objective of the solvers is half of chi2, and the priors.
+            y = columns[name] * {"objective": 2.0 / n_voxels, "chi2": 1.0 / n_voxels}.get(name, 1.0)
+            data.data = points(x, y, positive=name != "nnz")
+        for part in self._figures:
+            part.xaxis.axis_label = label
+
+
+def in_good_unit(seconds: NDArray[np.float64]) -> tuple[NDArray[np.float64], str]:
+    """Return times in a unit that fits them, and its name."""
+    longest = float(np.nanmax(seconds)) if seconds.size else 0.0
+    length, unit = next((u for u in UNITS if longest >= 2.0 * u[0]), UNITS[-1])
+    return seconds / length, unit
+
+
+def points(
+    x: NDArray[np.float64], y: NDArray[np.float64], *, positive: bool
+) -> dict[str, NDArray[np.float64]]:
+    """Return the known points of a curve, thinned to what can be seen; the last is kept."""
+    known = np.flatnonzero(np.isfinite(y) & ((y > 0) | (not positive)))
+    stride = -(-known.size // MOST_POINTS) or 1
+    kept = known[::-1][::stride][::-1]
+    return {"x": x[kept], "y": y[kept]}

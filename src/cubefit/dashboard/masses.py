@@ -1,0 +1,179 @@
+"""Component masses against orbit weights, or against what else is known of the orbits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from bokeh.events import Tap
+from bokeh.layouts import column
+from bokeh.models import ColorBar, HoverTool, LinearColorMapper, Range1d, Select
+from bokeh.plotting import figure
+from numpy.typing import NDArray
+
+from cubefit.dashboard.style import PALETTE, QUIET_COLOUR, new_figure, source
+from cubefit.inverse.means import component_means
+from cubefit.live import Galaxy, Look
+from cubefit.results.axes import properties_of
+
+Float = NDArray[np.float64]
+
+ORBIT_WEIGHTS: Final = "orbit weight"
+NUMBER: Final = "component number"
+DECADES: Final = 4.0
+"""Shares further below the largest stand at the lower edge."""
+
+
+class MassesPanel:
+    """One point per component; a click picks it.
+
+    Parameters
+    ----------
+    galaxy : Galaxy
+        Whose components.
+    on_pick : callable
+        Called with the number of the component picked.
+    """
+
+    def __init__(self, galaxy: Galaxy, on_pick: Callable[[int], None]) -> None:
+        self._galaxy = galaxy
+        self._on_pick = on_pick
+        self.points = source(x=[], y=[], component=[], fitted=[], age=[])
+        self._look: Look | None = None
+        self.select = Select(
+            title="Component masses against",
+            options=[ORBIT_WEIGHTS, *galaxy.component_properties, NUMBER],
+            value=ORBIT_WEIGHTS,
+            name="masses_against",
+        )
+        self.select.on_change("value", self._chosen)
+        self._colours = LinearColorMapper(palette=PALETTE, low=0, high=1, nan_color=QUIET_COLOUR)
+        self._by_weight = self._figure("Orbit weight / sum", x_axis_type="log")
+        self._by_weight.line(
+            [1e-12, 1e3], [1e-12, 1e3], color=QUIET_COLOUR, legend_label="equal shares"
+        )
+        self._by_weight.legend.location = "top_left"
+        self._by_other = self._figure(NUMBER)
+        self.view = column(self.select, self._by_weight, self._by_other)
+
+    def _figure(self, x: str, **settings: str) -> figure:
+        made = new_figure(
+            x,
+            "Weight of the component / sum",
+            "",
+            width=420,
+            height=320,
+            sizing_mode="fixed",
+            y_axis_type="log",
+            x_range=Range1d(0, 1),
+            y_range=Range1d(1e-4, 1),
+            **settings,
+        )
+        drawn = made.scatter(
+            "x",
+            "y",
+            source=self.points,
+            size=8,
+            line_color="white",
+            fill_color={"field": "age", "transform": self._colours},
+        )
+        tips = [("component", "@component"), ("share of the weights", "@fitted"),
+                ("mean age [Gyr]", "@gyr")]  # fmt: skip
+        made.add_tools(HoverTool(renderers=[drawn], tooltips=tips))
+        made.add_layout(
+            ColorBar(color_mapper=self._colours, width=8, title="log age [Gyr]", padding=3), "right"
+        )
+        made.on_event(Tap, self._tapped)
+        return made
+
+    def update(self, look: Look) -> None:
+        """Show the newest weights."""
+        self._look = look
+        self._draw()
+
+    def _chosen(self, attr: str, old: object, new: object) -> None:
+        del attr, old, new
+        self._draw()
+
+    def _draw(self) -> None:
+        look, wanted = self._look, self.select.value
+        if look is None or look.weights is None:
+            return
+        x = look.weights.x
+        fitted = x.sum(axis=1) / (x.sum() or 1.0)
+        by_weight = wanted == ORBIT_WEIGHTS and look.orbit_weights is not None
+        if wanted == ORBIT_WEIGHTS and not by_weight:
+            self.select.title = "No orbit weights given. Component masses against"
+            wanted = NUMBER
+        along = self._along(look, wanted)
+        window = window_of(np.concatenate([fitted, along]) if by_weight else fitted)
+        shown = np.maximum(fitted, window[0] * 1.1)
+        age = mean_log_age(self._galaxy, x)
+        self.points.data = {
+            "x": np.maximum(along, window[0] * 1.1) if by_weight else along,
+            "y": shown,
+            "component": np.arange(fitted.size),
+            "fitted": fitted,
+            "age": age,
+            "gyr": 10.0**age,
+        }
+        known = age[np.isfinite(age)]
+        if known.size:
+            self._colours.update(low=float(known.min()), high=float(known.max()) + 1e-6)
+        self._by_weight.visible, self._by_other.visible = by_weight, not by_weight
+        for part in (self._by_weight, self._by_other):
+            part.y_range.update(start=window[0], end=window[1])
+        if by_weight:
+            self._by_weight.x_range.update(start=window[0], end=window[1])
+        else:
+            self._by_other.xaxis.axis_label = wanted
+            fit_span(self._by_other.x_range, along)
+
+    def _along(self, look: Look, wanted: str) -> Float:
+        if wanted == ORBIT_WEIGHTS and look.orbit_weights is not None:
+            return np.asarray(look.orbit_weights / look.orbit_weights.sum())
+        if wanted in self._galaxy.component_properties:
+            return self._galaxy.component_properties[wanted]
+        return np.arange(float(self._galaxy.shape[0]))
+
+    def _tapped(self, event: Tap) -> None:
+        data = self.points.data
+        if event.x is None or event.y is None or not len(data["x"]):
+            return
+        x, y = np.asarray(data["x"], float), np.log10(np.asarray(data["y"], float))
+        at_x = float(event.x)
+        if self._by_weight.visible:
+            x, at_x = np.log10(x), np.log10(max(at_x, 1e-300))
+        spans = np.ptp(x) or 1.0, np.ptp(y) or 1.0
+        distance = np.hypot(
+            (x - at_x) / spans[0], (y - np.log10(max(float(event.y), 1e-300))) / spans[1]
+        )
+        if np.isfinite(distance).any() and np.nanmin(distance) < 0.05:
+            self._on_pick(int(np.nanargmin(distance)))
+
+
+def mean_log_age(galaxy: Galaxy, x: Float) -> Float:
+    """Return the mean log10(age / Gyr) of each component by light, NaN where not known."""
+    found = properties_of(galaxy.axes).get("log_age")
+    if found is None:
+        return np.full(x.shape[0], np.nan)
+    return component_means(x * galaxy.template_light, found.values)
+
+
+def window_of(shares: Float) -> tuple[float, float]:
+    """Return limits of a log axis for shares; those of all zeros too."""
+    positive = shares[np.isfinite(shares) & (shares > 0)]
+    if not positive.size:
+        return 1e-4, 1.0
+    high = float(positive.max())
+    return max(float(positive.min()), high * 10.0**-DECADES) / 1.6, high * 1.6
+
+
+def fit_span(span: Range1d, values: Float) -> None:
+    """Let a range hold all finite values."""
+    finite = values[np.isfinite(values)]
+    if finite.size:
+        low, high = float(finite.min()), float(finite.max())
+        room = 0.05 * (high - low) or 1.0
+        span.update(start=low - room, end=high + room)

@@ -1,0 +1,112 @@
+"""The page of one viewer."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from bokeh.document import Document
+from bokeh.layouts import column, row
+from bokeh.models import Column, Div
+
+from cubefit.dashboard.curves import CurvesPanel
+from cubefit.dashboard.galaxy_map import GalaxyMap
+from cubefit.dashboard.header import Header
+from cubefit.dashboard.masses import MassesPanel
+from cubefit.dashboard.populations import PopulationsPanel
+from cubefit.dashboard.spectrum import SpectrumPanel
+from cubefit.dashboard.tiles import TilesPanel
+from cubefit.errors import CubeFitError
+from cubefit.live import Galaxy, LiveFile, Look
+from cubefit.store.handle import READ_DAMAGE
+
+TICK_MS: Final = 500
+REST: Final = 25.0
+"""Times what an update took until the next one: the page takes 4 % of one core at most."""
+
+
+class Page:
+    """What one viewer sees.
+
+    Parameters
+    ----------
+    live : LiveFile
+        The file, which somebody else refreshes.
+    """
+
+    def __init__(self, live: LiveFile) -> None:
+        self._live = live
+        self._shown: int | None = None
+        self._next = 0.0
+        self._galaxy: Galaxy | None = None
+        self.spaxel = 0
+        self.header = Header()
+        self.body: Column = column(sizing_mode="stretch_width")
+        self.view = column(self.header.view, self.body, sizing_mode="stretch_width", margin=8)
+        self.update_s = 0.0
+        """What the last update took."""
+
+    def attach(self, document: Document) -> None:
+        """Show the page in a document, and keep it up to date."""
+        document.title = f"CubeFit \u00b7 {self._live.path.name}"
+        document.add_root(self.view)
+        self.tick()
+        document.add_periodic_callback(self.tick, TICK_MS)
+
+    def tick(self) -> None:
+        """Show what is new, if anything, and not too soon after the last time."""
+        look = self._live.now
+        self.header.update(look)
+        if look.number == self._shown or time.monotonic() < self._next:
+            return
+        started = time.perf_counter()
+        self._show(look)
+        self._shown = look.number
+        self.update_s = time.perf_counter() - started
+        self._next = time.monotonic() + REST * self.update_s
+
+    def _show(self, look: Look) -> None:
+        if look.galaxy is None:
+            return
+        if look.galaxy is not self._galaxy:
+            self._begin(look.galaxy)
+        self.map.update(look)
+        self.curves.update(look)
+        self.masses.update(look)
+        self.populations.update(look)
+        self.tiles.update(look)
+        self._show_spectrum(look)
+
+    def _begin(self, galaxy: Galaxy) -> None:
+        """Make the panels of a galaxy."""
+        self._galaxy = galaxy
+        self.spectrum, self.curves, self.tiles = SpectrumPanel(), CurvesPanel(), TilesPanel()
+        self.map = GalaxyMap(galaxy, self.pick)
+        self.populations = PopulationsPanel(galaxy)
+        self.masses = MassesPanel(galaxy, self.populations.pick)
+        self.spaxel = self.map.sky.brightest(self.map.light)
+        self.map.mark(self.spaxel)
+        self.body.children = [
+            row(self.map.view, self.spectrum.view, sizing_mode="stretch_width"),
+            row(
+                self.masses.view,
+                self.populations.view,
+                self.tiles.view,
+                sizing_mode="stretch_width",
+            ),
+            Div(text="<b>How the fit converged</b>"),
+            self.curves.view,
+        ]
+
+    def pick(self, spaxel: int) -> None:
+        """Show another spaxel."""
+        self.spaxel = spaxel
+        self.map.mark(spaxel)
+        self._show_spectrum(self._live.now)
+
+    def _show_spectrum(self, look: Look) -> None:
+        try:
+            self.spectrum.update(look, self.spaxel)
+        except (CubeFitError, *READ_DAMAGE) as error:
+            # The file is being replaced, say: the next look shows what became of it.
+            self.spectrum.say(f"Spaxel {self.spaxel} cannot be read now: {error}")

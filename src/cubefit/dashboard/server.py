@@ -1,0 +1,135 @@
+"""Serves the page to any number of viewers, all of whom share one reader of the file."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Self
+
+from bokeh.application import Application
+from bokeh.application.handlers.function import FunctionHandler
+from bokeh.document import Document
+from bokeh.server.server import Server
+
+from cubefit.dashboard.page import Page
+from cubefit.errors import ConfigError
+from cubefit.live import LiveFile
+
+LOOPBACK: Final = ("localhost", "127.0.0.1")
+LOOK_EVERY_S: Final = 1.0
+REST: Final = 25.0
+"""Times what a look took until the next one: looking takes 4 % of one core at most."""
+NICENESS: Final = 10
+"""The writer comes first."""
+
+
+class DashboardServer:
+    """A web server for one file.
+
+    Parameters
+    ----------
+    path : Path
+        The file, which need not exist yet.
+    host : str
+        Address to listen on.
+    port : int
+        Port; 0 takes a free one.
+    origins : sequence of str
+        Further ``host:port`` under which browsers may call the page, such as that of a proxy.
+
+    Raises
+    ------
+    ConfigError
+        If the address cannot be listened on, or an origin is none.
+    """
+
+    def __init__(
+        self, path: Path, *, host: str = "127.0.0.1", port: int = 5006, origins: Sequence[str] = ()
+    ) -> None:
+        for origin in origins:
+            require_origin(origin)
+        self.live = LiveFile(path)
+        self._over = threading.Event()
+        self._viewers = 0
+        try:
+            port = port or free_port(host)
+            self._server = Server(
+                {"/": Application(FunctionHandler(self._make_page))},
+                address=host,
+                port=port,
+                allow_websocket_origin=[*own_origins(host, port), *origins],
+            )
+        except OSError as error:
+            raise ConfigError(
+                f"Cannot listen on {host} port {port} ({error.strerror or error}): give another "
+                "--port, or --port 0 for a free one."
+            ) from error
+        self.host = host
+        self.port = port
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        name = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{name}:{self.port}/"
+
+    def _make_page(self, document: Document) -> None:
+        self._viewers += 1
+        document.on_session_destroyed(self._leave)
+        self.live.refresh()
+        Page(self.live).attach(document)
+
+    def _leave(self, session_context: object) -> None:
+        del session_context
+        self._viewers -= 1
+
+    def _watch(self) -> None:
+        """Look at the file as long as somebody looks at the page."""
+        while not self._over.wait(max(LOOK_EVERY_S, REST * self.live.cost_s)):
+            if self._viewers:
+                self.live.refresh()
+
+    def __enter__(self) -> Self:
+        """Start listening."""
+        with suppress(OSError):
+            os.nice(NICENESS)
+        self._server.start()
+        threading.Thread(target=self._watch, name="cubefit-watch", daemon=True).start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Stop."""
+        self._over.set()
+        self._server.stop()
+
+    def run(self) -> None:
+        """Serve until an exception, such as that of Ctrl-C."""
+        self._server.io_loop.start()
+
+
+def own_origins(host: str, port: int) -> list[str]:
+    """Return what browsers may call the page by, as ``name:port``."""
+    names = {host, *LOOPBACK}
+    if host not in LOOPBACK:
+        names |= {socket.gethostname(), socket.getfqdn()}
+    # Bokeh takes no addresses of IPv6 here.
+    return sorted(f"{name}:{port}" for name in names if ":" not in name)
+
+
+def require_origin(origin: str) -> None:
+    """Raise ConfigError unless an origin is ``host:port``, or ``*`` for all."""
+    host, _, port = origin.partition(":")
+    if origin != "*" and not (host and port.isdecimal()):
+        raise ConfigError(f"The origin {origin!r} is no HOST:PORT: give one like localhost:8000.")
+
+
+def free_port(host: str) -> int:
+    """Return a port that nobody listens on."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])

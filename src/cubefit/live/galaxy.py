@@ -1,0 +1,130 @@
+"""What stands in a file from its beginning: the galaxy, its components, its spaxels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubefit.config import Normalization
+from cubefit.inputs import Grids
+from cubefit.results.axes import Axis, axes_of
+from cubefit.results.tables import Pixels
+from cubefit.spectra.losvd import normalized_losvd
+from cubefit.spectra.spaxel_model import SpaxelModel
+from cubefit.store import schema
+from cubefit.store.fitted import read_bins
+from cubefit.store.handle import reading
+from cubefit.store.load import (
+    read_component_properties,
+    read_dims,
+    read_grids,
+    read_objective,
+    read_optional,
+    read_template_axes,
+    read_template_light,
+)
+from cubefit.store.viewing import SpaxelSpectrum, read_losvd, read_share, read_spectrum
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Galaxy:
+    """What does not change while a file is built and fitted."""
+
+    path: Path
+    dims: dict[str, int]
+    grids: Grids
+    has_noise: bool
+    n_voxels: int
+    """Voxels in use."""
+    flux: Float
+    """Mean flux density of each spaxel over its pixels in use, shape (S,); NaN without any."""
+    pixels: Pixels | None
+    axes: tuple[Axis, ...]
+    """Template axes; empty where not known."""
+    template_shape: tuple[int, ...]
+    template_light: Float
+    """Mean flux density of one unit of each template, shape (P,)."""
+    component_properties: dict[str, Float]
+    """What is known of the components, shape (C,) each, by name with unit."""
+    model: SpaxelModel
+    shares: dict[Normalization, Float] = field(default_factory=dict)
+    """What `share` has read."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(C, P)``."""
+        return self.dims["nComp"], self.dims["nPop"]
+
+    @property
+    def wave(self) -> Float:
+        """Observed pixel centres in Angstrom, shape (L,)."""
+        return np.asarray(np.exp(self.grids.obs_pix))
+
+    def plane(self, values: Float, names: tuple[str, str]) -> Float:
+        """Return values of the templates (P,) summed over all axes but two, as (rows, columns).
+
+        An axis that is none of the templates has one value.
+        """
+        known = [axis.name for axis in self.axes]
+        known = known or [f"axis {k}" for k in range(len(self.template_shape))]
+        cube = values.reshape(self.template_shape)
+        kept = [known.index(name) for name in names if name in known]
+        plane = cube.sum(axis=tuple(k for k in range(cube.ndim) if k not in kept))
+        if len(kept) == 1:
+            return np.asarray(plane[None, :])
+        return np.asarray(plane if kept[0] < kept[1] else plane.T)
+
+    def spectrum(self, spaxel: int) -> SpaxelSpectrum:
+        """Return what was observed in a spaxel."""
+        return read_spectrum(self.path, spaxel)
+
+    def model_spectrum(self, spaxel: int, x: Float, normalization: Normalization) -> Float:
+        """Return the model of a spaxel, shape (L,), for weights (C, P)."""
+        losvd = read_losvd(self.path, spaxel)[None]
+        return self.model.spectrum(normalized_losvd(losvd, normalization)[0], x)
+
+    def share(self, normalization: Normalization) -> Float:
+        """Return the share of component c's light in spaxel s, shape (S, C).
+
+        The first call reads all LOSVDs.
+        """
+        if normalization not in self.shares:
+            self.shares[normalization] = read_share(self.path, normalization)
+        return self.shares[normalization]
+
+
+def mean_flux(data: Float, used: NDArray[np.bool_]) -> Float:
+    """Return the mean flux density of each spaxel over its pixels in use, NaN without any."""
+    counts = used.sum(axis=1)
+    total = np.where(used, data, 0.0).sum(axis=1)
+    return np.asarray(np.divide(total, counts, out=np.full(counts.shape, np.nan), where=counts > 0))
+
+
+def read_galaxy(path: Path) -> Galaxy:
+    """Return what a file holds from its beginning."""
+    with reading(path) as file:
+        dims, grids, objective = read_dims(file), read_grids(file), read_objective(file)
+        shape, axes = read_template_axes(file)
+        bins = read_bins(file, path, dims["nSpat"])
+        x, y = read_optional(file, schema.X_PIX), read_optional(file, schema.Y_PIX)
+        return Galaxy(
+            path=path,
+            dims=dims,
+            grids=grids,
+            has_noise=schema.NOISE.path in file,
+            n_voxels=objective.n_voxels,
+            flux=mean_flux(objective.data, objective.used),
+            pixels=None if bins is None or x is None or y is None else Pixels(bins=bins, x=x, y=y),
+            axes=axes_of(axes),
+            template_shape=shape,
+            template_light=read_template_light(file),
+            component_properties=read_component_properties(file),
+            model=SpaxelModel(
+                file[schema.TEMPLATES.path][()], grids.tem_pix, grids.obs_pix, grids.vel_pix
+            ),
+        )

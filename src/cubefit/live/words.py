@@ -1,0 +1,135 @@
+"""What a look at a file comes to, in words."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Literal
+
+from cubefit.display import duration
+from cubefit.live.file import Look
+from cubefit.live.galaxy import Galaxy
+from cubefit.store.file_status import BuildState, FileStatus, FitState, SolutionState
+from cubefit.store.lock import Owner
+
+Tone = Literal["waiting", "running", "done", "stopped"]
+
+
+def tone_of(look: Look) -> Tone:
+    """Return what kind of news the headline is."""
+    status = look.status
+    if status is None:
+        return "waiting"
+    if status.writer is not None:
+        return "running"
+    if status.fit is not None and status.fit.resumable:
+        return "stopped"
+    if status.solution is not None:
+        return "done"
+    unfinished = status.build is not None and status.build.tiles_done < status.build.tiles_total
+    return "stopped" if unfinished else "waiting"
+
+
+def headline(look: Look) -> str:
+    """Return in one or two sentences how far the file is, and what to do next."""
+    status = look.status
+    if look.problem or status is None or look.galaxy is None:
+        return look.problem
+    if status.writer is not None:
+        return under_way(status, look.galaxy)
+    if status.fit is not None and status.fit.resumable:
+        step = "round" if status.fit.method == "exact" else "epoch"
+        return (
+            f"A fit was stopped after {step} {status.fit.epoch}{quality(status.fit, look.galaxy)}. "
+            "The same call of cubefit fit completes it."
+        )
+    if status.solution is not None:
+        return fitted(status.solution, look.galaxy)
+    if status.build is not None and status.build.tiles_done < status.build.tiles_total:
+        return f"The HyperCube has {tiles(status.build)}. cubefit build goes on with it."
+    ready = "The HyperCube is built" if status.build is not None else "The file is populated"
+    return f"{ready}, nothing is fitted yet. Run cubefit fit {look.path.name}."
+
+
+def under_way(status: FileStatus, galaxy: Galaxy) -> str:
+    """Return what the writer is doing."""
+    writer = status.writer
+    task = writer.task if isinstance(writer, Owner) else ""
+    if task == "build" and status.build is not None:
+        build = status.build
+        return f"Building the HyperCube: {tiles(build)}{rate(build)}."
+    if task == "fit" and isinstance(writer, Owner):
+        fit = status.fit
+        if fit is None or not fit.n_rows:
+            since = duration(time.time() - writer.started)
+            return f"A fit is being prepared, for {since} now: its figures follow."
+        step = "round" if fit.method == "exact" else "epoch"
+        wanted = f" of {fit.epochs_wanted}" if fit.epochs_wanted else ""
+        left = f", {duration(fit.left_s)} left" if math.isfinite(fit.left_s) else ""
+        return f"Fitting: {step} {fit.epoch}{wanted}{quality(fit, galaxy)}{left}."
+    return f"The file is written to by {writer}."
+
+
+def tiles(build: BuildState) -> str:
+    """Return how many tiles are done."""
+    share = 100.0 * build.tiles_done / build.tiles_total
+    return f"{build.tiles_done} of {build.tiles_total} tiles ({share:.0f} %)"
+
+
+def rate(build: BuildState) -> str:
+    """Return how fast a build is and when it ends; empty where it is not known yet."""
+    if not build.tiles_per_s > 0:
+        return ""
+    S, C, P, L = build.shape
+    speed = 4.0e-9 * S * C * P * L / build.tiles_total * build.tiles_per_s
+    return f", {build.tiles_per_s:.3g} tiles/s ({speed:.2g} GB/s), {duration(build.left_s)} left"
+
+
+def quality(fit: FitState, galaxy: Galaxy) -> str:
+    """Return how good a fit is by its last row of metrics, from a comma on."""
+    words = ""
+    if math.isfinite(fit.chi2):
+        words += f", {misfit(fit.chi2, galaxy)}"
+    elif math.isfinite(fit.train_rmse):
+        words += f", rms {fit.train_rmse:.4g}{' sigma' if galaxy.has_noise else ''}"
+    if math.isfinite(fit.gap_rel):
+        words += f", at most {share(fit.gap_rel)} above the optimum"
+    return words
+
+
+def fitted(solution: SolutionState, galaxy: Galaxy) -> str:
+    """Return how good a committed solution is."""
+    text = f"Fitted ({solution.written})"
+    if math.isfinite(solution.chi2):
+        text += f": {misfit(solution.chi2, galaxy)}"
+    if math.isfinite(solution.gap_rel):
+        text += f". No other weights lower the objective by more than {share(solution.gap_rel)}"
+    elif solution.method == "kaczmarz":
+        text += f", {solution.epochs} epochs of Kaczmarz, whose distance to the optimum is unknown"
+    return text + "."
+
+
+def misfit(chi2: float, galaxy: Galaxy) -> str:
+    """Return chi2 as what it means per voxel."""
+    per_voxel = chi2 / max(galaxy.n_voxels, 1)
+    if galaxy.has_noise:
+        return f"chi2 per voxel {per_voxel:.4g} (about 1 is a fit within the noise)"
+    return f"rms residual {math.sqrt(per_voxel):.4g} (no noise was given)"
+
+
+def share(value: float) -> str:
+    """Return a small share in a form that everybody reads."""
+    return f"{100.0 * value:.2g} %" if value >= 1e-4 else f"{value:.1e} of it"
+
+
+def what_is_fitted(galaxy: Galaxy) -> str:
+    """Return in one sentence what was observed and what is fitted to it."""
+    wave, dims = galaxy.wave, galaxy.dims
+    C, P = galaxy.shape
+    axes = " x ".join(f"{axis.values.size} {axis.long_name}" for axis in galaxy.axes)
+    return (
+        f"{dims['nSpat']:,} spaxels x {dims['nLSpec']:,} pixels ({wave[0]:.0f} to {wave[-1]:.0f} "
+        f"\u212b), {galaxy.n_voxels:,} voxels in use, explained by {C:,} orbit components x {P:,} "
+        f"stellar populations" + (f" ({axes})" if axes else "") + f": {C * P:,} weights, none "
+        "negative."
+    )

@@ -1,0 +1,250 @@
+"""The page without a browser: what its panels hold, and when they change."""
+
+import numpy as np
+import pytest
+from bokeh.document import Document
+from bokeh.events import Tap
+
+from cubefit.dashboard import Page
+from cubefit.dashboard.curves import MOST_POINTS, in_good_unit, points
+from cubefit.errors import StoreError
+from cubefit.hypercube_builder import build_hypercube
+from cubefit.live import LiveFile
+from cubefit.pipeline_runner import PipelineRunner
+from cubefit.reconstruction import reconstruct_matrix_free
+from cubefit.results import FitResult
+from cubefit.store.history import read_history
+
+
+def opened(path):
+    live = LiveFile(path)
+    live.refresh()
+    page = Page(live)
+    page.attach(Document())
+    return live, page
+
+
+def refreshed(live, page):
+    live.refresh()
+    page._next = 0.0
+    page.tick()
+
+
+@pytest.fixture
+def fitted(galaxy_file):
+    x, _ = PipelineRunner(galaxy_file).solve_all(
+        method="exact", orbit_weights="stored", verbose=False
+    )
+    return galaxy_file, x.reshape(5, 12)
+
+
+def test_a_page_without_a_file_waits_and_then_shows_it(galaxy_problem, tmp_path):
+    live, page = opened(tmp_path / "cube.h5")
+    assert "does not exist yet" in page.header.view.text
+    assert not page.body.children
+    galaxy_problem.populate(live.path)
+    refreshed(live, page)
+    assert "nothing is fitted yet" in page.header.view.text
+    assert page.body.children
+    assert np.isnan(page.spectrum.lines.data["model"]).all()
+    assert len(page.masses.points.data["x"]) == 0
+
+
+def test_names_in_the_page_are_text_and_no_markup(galaxy_problem, tmp_path):
+    (tmp_path / "<b>").mkdir()
+    _, page = opened(tmp_path / "<b>" / "cube.h5")
+    assert "<b>/cube.h5" not in page.header.view.text
+    assert "&lt;b&gt;/cube.h5" in page.header.view.text
+
+
+def test_the_spectrum_is_data_and_model_of_the_picked_spaxel(fitted, galaxy_problem):
+    path, x = fitted
+    _, page = opened(path)
+    model = reconstruct_matrix_free(path, x, "losvd")
+    data, sigma = galaxy_problem.optional["datacube"], galaxy_problem.optional["noise"]
+    mask = galaxy_problem.optional["mask"]
+    for spaxel in (page.spaxel, 3, 7):
+        page.pick(spaxel)
+        lines = page.spectrum.lines.data
+        np.testing.assert_allclose(lines["data"], data[spaxel])
+        np.testing.assert_allclose(lines["model"], model[spaxel], rtol=1e-6)
+        residual = page.spectrum.dots.data["residual"]
+        expected = ((data - model) / sigma)[spaxel]
+        np.testing.assert_allclose(residual[mask], expected[mask], rtol=1e-4, atol=1e-4)
+        assert np.isnan(residual[~mask]).all()
+    strips = page.spectrum.unused.data
+    assert len(strips["left"]) == 2
+    assert strips["right"][0] < strips["left"][1]
+    wave = lines["wave"]
+    assert wave[19] < strips["left"][0] < wave[20] < wave[22] < strips["right"][0] < wave[23]
+
+
+def test_the_first_spaxel_is_the_brightest_per_pixel_and_a_tap_picks_another(fitted):
+    _, page = opened(fitted[0])
+    light = page.map.light
+    assert page.spaxel == page.map.sky.spaxel[np.nanargmax(light)]
+    page.map._tapped(Tap(None, x=3.4, y=2.3))  # column 7, row 5
+    assert page.spaxel == 11
+    page.map._tapped(Tap(None, x=50.0, y=50.0))
+    assert page.spaxel == 11
+
+
+def test_the_map_is_light_or_what_the_fit_makes_of_it(fitted, galaxy_problem):
+    path, _ = fitted
+    _, page = opened(path)
+    (image,) = page.map.pixels.data["value"]
+    flux = np.mean(galaxy_problem.optional["datacube"][:, galaxy_problem.optional["mask"]], axis=1)
+    bins = galaxy_problem.optional["binnum"].reshape(6, 8)
+    np.testing.assert_allclose(image, flux[bins] / 4.0, rtol=1e-6)
+    np.testing.assert_array_equal(page.map.pixels.data["spaxel"][0], bins)
+    spaxels = FitResult.from_file(path).spaxels()
+    for label, expected in {
+        "mean age, by light (fit) [Gyr]": 10.0 ** spaxels["log_age_by_light"].values,
+        "mean [M/H], by light (fit) [dex]": spaxels["metal_by_light"].values,
+    }.items():
+        page.map.select.value = label
+        (image,) = page.map.pixels.data["value"]
+        np.testing.assert_allclose(image, expected[bins], rtol=1e-5)
+
+
+def test_the_masses_stand_against_what_is_chosen(fitted):
+    path, x = fitted
+    _, page = opened(path)
+    shares = x.sum(axis=1) / x.sum()
+    data = page.masses.points.data
+    np.testing.assert_allclose(data["fitted"], shares)
+    np.testing.assert_allclose(data["x"], np.arange(1, 6) / 15.0)
+    page.masses.select.value = "radius [kpc]"
+    np.testing.assert_allclose(page.masses.points.data["x"], np.geomspace(0.1, 10, 5))
+    page.masses.select.value = "component number"
+    np.testing.assert_allclose(page.masses.points.data["x"], np.arange(5))
+    means = FitResult.from_file(path).components()["log_age_by_light"].values
+    np.testing.assert_allclose(page.masses.points.data["age"], means)
+
+
+def test_the_plane_is_of_the_picked_component(fitted):
+    path, x = fitted
+    _, page = opened(path)
+    light = FitResult.from_file(path).weights_of("light")
+    cells = page.populations.cells.data
+    summed = light.sum(("component", "alpha")).values
+    np.testing.assert_allclose(cells["share"], summed.ravel() / summed.sum())
+    np.testing.assert_allclose(cells["age"][:3], [1.0, 3.0, 10.0])
+    component = int(np.argmax(x.sum(axis=1)))
+    points = page.masses.points.data
+    page.masses._tapped(Tap(None, x=points["x"][component], y=points["y"][component]))
+    assert page.populations.select.value == str(component)
+    one = light[component].sum("alpha").values
+    np.testing.assert_allclose(page.populations.cells.data["share"], one.ravel() / one.sum())
+
+
+def test_the_curves_are_the_metrics(fitted):
+    path, _ = fitted
+    _, page = opened(path)
+    columns = read_history(path).columns
+    n_voxels = 12 * 56
+    curves = page.curves.sources
+    np.testing.assert_allclose(curves["chi2"].data["y"], columns["chi2"] / n_voxels)
+    np.testing.assert_allclose(curves["objective"].data["y"], 2 * columns["objective"] / n_voxels)
+    np.testing.assert_allclose(curves["nnz"].data["y"], columns["nnz"])
+    np.testing.assert_allclose(curves["nnz"].data["x"], columns["time_sec"])
+    page.curves.choice.active = 1
+    np.testing.assert_allclose(curves["nnz"].data["x"], columns["epoch"])
+
+
+def test_the_tiles_show_when_there_is_a_cube(galaxy_file):
+    live, page = opened(galaxy_file)
+    assert not page.tiles.view.visible
+    build_hypercube(galaxy_file, S_chunk=4, C_chunk=2, P_chunk=5, verbose=False)
+    refreshed(live, page)
+    assert page.tiles.view.visible
+    (share,) = page.tiles.image.data["share"]
+    assert share.shape == (3, 3)
+    assert (share == 1).all()
+    assert page.tiles.view.title.text == "HyperCube: 27 of 27 tiles"
+
+
+def test_the_page_changes_only_with_the_file_and_not_too_often(fitted):
+    live, page = opened(fitted[0])
+    before = page.spectrum.lines.data
+    page._next = 0.0
+    page.tick()
+    assert page.spectrum.lines.data is before
+    live.path.touch()
+    live.refresh()
+    page._next = np.inf
+    page.tick()
+    assert page.spectrum.lines.data is before
+    page._next = 0.0
+    page.tick()
+    assert page.spectrum.lines.data is not before
+
+
+def test_a_replaced_galaxy_gets_new_panels(galaxy_problem, galaxy_file):
+    live, page = opened(galaxy_file)
+    before = page.map
+    galaxy_problem.populate(
+        galaxy_file, datacube=3.0 * galaxy_problem.optional["datacube"], overwrite=True
+    )
+    refreshed(live, page)
+    assert page.map is not before
+
+
+def test_a_spaxel_that_cannot_be_read_now_is_no_end_of_the_page(fitted, monkeypatch):
+    _, page = opened(fitted[0])
+
+    def fail(*_):
+        raise StoreError("gone for a moment")
+
+    monkeypatch.setattr("cubefit.live.galaxy.read_spectrum", fail)
+    page.pick(2)
+    assert "Spaxel 2 cannot be read now: gone for a moment" in page.spectrum.title
+
+
+@pytest.mark.parametrize(
+    "missing", ["template_axes", "binnum", "orbit_weights", "component_properties", "noise"]
+)
+def test_the_page_does_without_what_a_file_does_not_have(galaxy_problem, tmp_path, missing):
+    path = galaxy_problem.populate(tmp_path / "cube.h5", **{missing: None})
+    PipelineRunner(path).solve_all(method="exact", verbose=False)
+    _, page = opened(path)
+    assert np.isfinite(page.spectrum.lines.data["model"]).all()
+    assert len(page.masses.points.data["x"]) == 5
+    assert np.sum(page.populations.cells.data["share"]) == pytest.approx(1.0)
+    if missing == "noise":
+        assert "%" in page.spectrum.title
+
+
+def test_the_plane_sums_over_other_axes_in_any_order(galaxy_problem, tmp_path):
+    values = np.random.default_rng(0).random(12)
+    cube = values.reshape(2, 3, 2)
+    for axes, expected in {
+        ("metallicity", "age", "alpha"): cube.sum(axis=2),
+        ("age", "metallicity", "alpha"): cube.sum(axis=2).T,
+        ("alpha", "age", "metallicity"): cube.sum(axis=0).T,
+    }.items():
+        named = {name: np.arange(1.0, n + 1) for name, n in zip(axes, (2, 3, 2), strict=True)}
+        path = galaxy_problem.populate(tmp_path / f"{axes[0]}.h5", template_axes=named)
+        live = LiveFile(path)
+        live.refresh()
+        found = live.now.galaxy.plane(values, ("metal", "age"))
+        np.testing.assert_allclose(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("longest", "expected"), [(90, "s"), (500, "min"), (9000, "h"), (1e6, "d"), (0, "s")]
+)
+def test_times_have_a_unit_that_fits(longest, expected):
+    times, unit = in_good_unit(np.array([0.0, longest]))
+    assert unit == expected
+    assert times[-1] <= max(200, longest)
+    assert in_good_unit(np.empty(0))[1] == "s"
+
+
+def test_long_curves_are_thinned_to_their_end():
+    x = np.arange(10_000.0)
+    found = points(x, np.where(x % 2 == 0, x, np.nan), positive=True)
+    assert found["x"].size <= MOST_POINTS
+    assert found["x"][-1] == 9998.0
+    assert np.isfinite(found["y"]).all()
+    assert (found["y"] > 0).all()

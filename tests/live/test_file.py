@@ -1,0 +1,188 @@
+"""A file to be watched: what is seen of it in each of its states."""
+
+import shutil
+import time
+
+import numpy as np
+import pytest
+
+from cubefit import build_hypercube
+from cubefit.config import TrackerConfig
+from cubefit.fit_tracker import FitTracker
+from cubefit.live import LiveFile, headline, tone_of, what_is_fitted
+from cubefit.pipeline_runner import PipelineRunner
+from cubefit.reconstruction import reconstruct_matrix_free
+from cubefit.results import FitResult
+from cubefit.store.amend import sole_writer
+
+ALWAYS = TrackerConfig(metrics_interval_sec=0, val_interval_sec=1e9, ckpt_interval_sec=1e9)
+
+
+@pytest.fixture
+def noisy(problem, tmp_path):
+    """Data with noise of one per cent, and a pixel that is not used."""
+    rng = np.random.default_rng(8)
+    sigma = 0.01 * problem.datacube.mean()
+    return problem.populate(
+        tmp_path / "noisy.h5",
+        datacube=problem.datacube + sigma * rng.standard_normal(problem.datacube.shape),
+        noise=np.full(40, sigma),
+        mask=np.arange(40) != 5,
+    )
+
+
+def seen(path):
+    live = LiveFile(path)
+    live.refresh()
+    return live.now
+
+
+def test_a_file_that_is_not_there_yet_is_waited_for(populated, tmp_path):
+    live = LiveFile(tmp_path / "cube.h5")
+    assert live.refresh()
+    assert "does not exist yet" in headline(live.now)
+    assert tone_of(live.now) == "waiting"
+    assert not live.refresh()
+    shutil.copy(populated, live.path)
+    assert live.refresh()
+    assert live.now.problem == ""
+    assert "The file is populated, nothing is fitted yet" in headline(live.now)
+
+
+@pytest.mark.parametrize("content", [b"", b"not HDF5 at all", None])
+def test_a_file_that_cannot_be_read_says_so_until_it_can(populated, tmp_path, content):
+    path = tmp_path / "cube.h5"
+    path.write_bytes(populated.read_bytes()[:3000] if content is None else content)
+    live = LiveFile(path)
+    live.refresh()
+    assert str(path) in headline(live.now)
+    assert live.now.galaxy is None
+    shutil.copy(populated, path)
+    assert live.refresh()
+    assert live.now.galaxy is not None
+
+
+def test_it_looks_again_only_when_something_was_written(populated):
+    live = LiveFile(populated)
+    assert live.refresh()
+    first = live.now
+    assert not live.refresh()
+    assert live.now is first
+    PipelineRunner(populated).solve_all(method="exact", verbose=False)
+    assert live.refresh()
+    assert live.now.number > first.number
+    assert live.now.galaxy is first.galaxy
+
+
+def test_a_committed_solution_is_shown(noisy):
+    x, stats = PipelineRunner(noisy).solve_all(
+        method="exact", orbit_weights=np.arange(1.0, 6.0), verbose=False
+    )
+    look = seen(noisy)
+    np.testing.assert_array_equal(look.weights.x.ravel(), x)
+    assert look.weights.told.startswith("committed solution of 2")
+    np.testing.assert_array_equal(look.orbit_weights, np.arange(1.0, 6.0))
+    assert tone_of(look) == "done"
+    assert f"chi2 per voxel {stats['chi2_per_voxel']:.4g}" in headline(look)
+    assert "No other weights lower the objective by more than" in headline(look)
+
+
+def test_a_kaczmarz_solution_does_not_claim_to_be_an_optimum(populated):
+    PipelineRunner(populated).solve_all(epochs=2, verbose=False)
+    said = headline(seen(populated))
+    assert "2 epochs of Kaczmarz, whose distance to the optimum is unknown" in said
+    assert "no noise was given" in said
+
+
+def test_a_fit_under_way_is_seen_and_so_is_its_end(noisy):
+    live = LiveFile(noisy)
+    with FitTracker(noisy, ALWAYS) as tracker:
+        tracker.begin(run={"method": "exact"}, fresh=True)
+        live.refresh()
+        assert "A fit is being prepared" in headline(live.now)
+        assert live.now.weights is None
+        for k in (1, 2):
+            tracker.maybe_save(np.full(60, k / 3.0), k, chi2=273.0 / k, gap_rel=0.1, keep=True)
+            deadline = time.monotonic() + 30
+            while live.now.history is None or live.now.history.n_rows < k:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+                live.refresh()
+        assert tone_of(live.now) == "running"
+        assert "Fitting: round 2, chi2 per voxel 0.5" in headline(live.now)
+        assert "at most 10 % above the optimum" in headline(live.now)
+        assert live.now.weights.told == "fit under way, round 2"
+        np.testing.assert_allclose(live.now.weights.x, 2.0 / 3.0, rtol=1e-6)
+        tracker.finish(np.ones(60), 3, state={"round": 3.0})
+    live.refresh()
+    assert tone_of(live.now) == "stopped"
+    assert "A fit was stopped after round 3" in headline(live.now)
+    assert live.now.weights.told == "unfinished fit, round 3"
+    np.testing.assert_array_equal(live.now.weights.x, 1.0)
+
+
+def test_a_build_is_followed_tile_by_tile(populated):
+    live = LiveFile(populated)
+    build_hypercube(populated, S_chunk=3, C_chunk=2, P_chunk=5, verbose=False)
+    live.refresh()
+    assert live.now.done.shape == (3, 3, 3)
+    assert live.now.done.all()
+    assert "The HyperCube is built, nothing is fitted yet" in headline(live.now)
+    with sole_writer(populated, "build") as lock:
+        lock.tell(filling_since=time.time() - 10.0, tiles_before=7)
+        live.refresh()
+        assert "Building the HyperCube: 27 of 27 tiles (100 %), 2 tiles/s" in headline(live.now)
+
+
+def test_other_inputs_in_its_place_are_another_galaxy(problem, populated):
+    live = LiveFile(populated)
+    live.refresh()
+    before = live.now.galaxy
+    problem.populate(populated, datacube=2.0 * problem.datacube, overwrite=True)
+    live.refresh()
+    assert live.now.galaxy is not before
+    np.testing.assert_allclose(live.now.galaxy.flux, 2.0 * before.flux)
+
+
+@pytest.mark.parametrize("normalization", ["losvd", "unit"])
+def test_a_spaxel_and_its_model_are_those_of_the_whole_fit(noisy, normalization):
+    x = np.random.default_rng(1).random((5, 12))
+    galaxy = seen(noisy).galaxy
+    expected = reconstruct_matrix_free(noisy, x, normalization)
+    for spaxel in (0, 6):
+        found = galaxy.model_spectrum(spaxel, x, normalization)
+        np.testing.assert_allclose(found, expected[spaxel], rtol=1e-9, atol=1e-12)
+    result = FitResult.from_file(noisy, x, normalization=normalization)
+    np.testing.assert_allclose(galaxy.share(normalization), result.share)
+
+
+def test_a_spaxel_is_read_with_its_noise_and_masks(problem, tmp_path):
+    data = problem.datacube.copy()
+    data[2, 5] = np.nan
+    voxel_mask = np.ones(data.shape, bool)
+    voxel_mask[2, 5:7] = False
+    path = problem.populate(
+        tmp_path / "cube.h5",
+        datacube=data,
+        noise=np.linspace(1, 2, 40),
+        mask=np.arange(40) != 3,
+        voxel_mask=voxel_mask,
+    )
+    galaxy = seen(path).galaxy
+    spectrum = galaxy.spectrum(2)
+    used = np.ones(40, bool)
+    used[[3, 5, 6]] = False
+    np.testing.assert_array_equal(spectrum.used, used)
+    np.testing.assert_allclose(spectrum.noise, np.linspace(1, 2, 40))
+    np.testing.assert_array_equal(spectrum.data, data[2])
+    assert galaxy.flux[2] == pytest.approx(data[2, used].mean())
+    assert galaxy.n_voxels == 7 * 39 - 2
+
+
+def test_what_is_fitted_is_said_in_numbers(problem, tmp_path):
+    axes = {"metallicity": [-1, 0], "age": [1, 3, 10], "alpha": [0.0, 0.4]}
+    path = problem.populate(tmp_path / "cube.h5", template_axes=axes)
+    said = what_is_fitted(seen(path).galaxy)
+    assert "7 spaxels x 40 pixels" in said
+    assert "5 orbit components x 12 stellar populations" in said
+    assert "(2 [M/H] x 3 age x 2 [alpha/Fe]): 60 weights" in said
