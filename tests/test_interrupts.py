@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from cubefit.errors import EXIT_REQUEUE, CubeFitError, StoppedError
-from cubefit.interrupts import SIGNALS, stop_requests
+from cubefit.interrupts import SIGNALS, signals_end_program, stop_requests
 
 DEFAULTS = {
     signal.SIGINT: signal.default_int_handler,
@@ -203,3 +203,41 @@ def test_a_job_under_nohup_does_not_stop_with_its_terminal():
     with stop_requests() as request:
         signal.raise_signal(signal.SIGHUP)
         assert not request
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_program_ends_by_an_exception_that_tidies_up(number):
+    tidied = []
+
+    def work():
+        with signals_end_program():
+            try:
+                signal.raise_signal(number)
+            finally:
+                tidied.append(number)
+
+    with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else StoppedError) as ended:
+        work()
+    assert tidied == [number]
+    assert str(ended.value) == ""
+    assert handlers() == DEFAULTS
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_work_in_a_program_still_stops_at_its_safe_point(number):
+    with signals_end_program():
+        program = handlers()
+        with stop_requests() as request:
+            signal.raise_signal(number)
+            assert request.signal == number
+        assert handlers() == program
+    assert handlers() == DEFAULTS
+
+
+def test_a_program_leaves_ignored_signals_and_the_users_handlers_alone():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    mine = signal.getsignal(signal.SIGTERM)
+    with signals_end_program():
+        signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGTERM) is mine

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cubefit.errors import ConfigError, InputError, LockedError, StaleError, StoreError
+from cubefit.errors import (
+    ConfigError,
+    InputError,
+    LockedError,
+    MissingDataError,
+    StaleError,
+    StoreError,
+)
 from cubefit.hypercube_builder import build_hypercube
 from cubefit.kz_fitSpec import reconstruct_model_cube_single as from_script
 from cubefit.pipeline_runner import PipelineRunner
@@ -255,3 +262,26 @@ def test_progress_is_told_where_asked(built, problem, caplog):
     assert from_script is reconstruct_model_cube_single
     from_script(built, 0.0 * problem.x_true, verbose=True)
     assert not model_cube(built).any()
+
+
+def test_without_x_it_is_the_committed_solution(built):
+    with pytest.raises(MissingDataError, match="Missing /X_global"):
+        reconstruct_model_cube_single(built, verbose=False)
+    x, _ = PipelineRunner(built).solve_all(method="exact", verbose=False)
+    assert reconstruct_model_cube_single(built, verbose=False)
+    assert not reconstruct_model_cube_single(built, x, verbose=False)
+
+
+def test_a_solution_is_reconstructed_with_the_models_it_was_fitted_with(built, caplog):
+    """The HyperCube has others, of LOSVDs that were not scaled."""
+    caplog.set_level("INFO", "cubefit")
+    x, _ = PipelineRunner(built).solve_all(method="exact", normalization="unit", verbose=False)
+    assert reconstruct_model_cube_single(built, verbose=False)
+    assert "a HyperCube of another normalization than its solution" in caplog.text
+    with h5py.File(built) as file:
+        assert file["ModelCube"].attrs["normalization"] == "unit"
+        cube, losvd = file["ModelCube"][()], file["LOSVD"][()]
+    reconstruct_model_cube_single(built, x, "plain", verbose=False)
+    with h5py.File(built) as file:
+        assert not np.allclose(cube, file["plain"][()], rtol=1e-3)
+    assert not np.allclose(losvd.sum(axis=1), 1.0)

@@ -6,10 +6,7 @@ The public names load on first use, so that ``import cubefit`` is instant.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any
-
-__version__ = version("cubefit")
 
 _HOMES = {
     "FitResult": "cubefit.results",
@@ -20,6 +17,8 @@ _HOMES = {
     "SolverCfg": "cubefit.config",
     "TrackerConfig": "cubefit.config",
     "build_hypercube": "cubefit.hypercube_builder",
+    "file_info": "cubefit.store.file_info",
+    "file_status": "cubefit.store.file_status",
     "open_h5": "cubefit.store.handle",
     "reconstruct_model_cube_single": "cubefit.reconstruction",
     "solve_global_kaczmarz": "cubefit.kaczmarz_solver",
@@ -30,6 +29,8 @@ __all__ = ["__version__", *_HOMES]  # noqa: PLE0604
 
 def __getattr__(name: str) -> Any:
     """Import a public name from its home."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("cubefit")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'cubefit' has no attribute {name!r}")

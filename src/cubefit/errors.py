@@ -6,6 +6,8 @@ from typing import Final
 
 EXIT_REQUEUE: Final = 75
 """Exit code of work that a signal stopped at a safe point (EX_TEMPFAIL): run the same again."""
+EXIT_INTERRUPTED: Final = 130
+"""Exit code of work that Ctrl-C stopped."""
 
 
 class CubeFitError(Exception):
@@ -47,7 +49,8 @@ class DependencyError(CubeFitError, ImportError):
 class StoppedError(SystemExit):
     """A signal asked for the end, and the state is safe: the same call goes on from there.
 
-    Left alone, it ends the program with exit code 75, on which a batch script can requeue.
+    Left alone, it ends the program with exit code 75, on which a batch script can requeue. Its
+    message, where it has one, was logged.
     """
 
     def __init__(self, message: str) -> None:

@@ -10,6 +10,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cubefit.display import html_table
 from cubefit.errors import InputError
 from cubefit.inverse.objective import Objective
 from cubefit.inverse.ratio import checked_orbit_weights
@@ -20,6 +21,7 @@ from cubefit.spectra.grids import (
     require_velocities,
 )
 from cubefit.spectra.losvd import lit_velocity_range
+from cubefit.spectra.ranges import velocity_range, wavelength_range
 
 CubeOrder = Literal["SL", "LS"]
 
@@ -38,6 +40,19 @@ class Grids:
     """Observed pixel centres in ln(wavelength / Angstrom), shape (L,)."""
     vel_pix: NDArray[np.float64]
     """LOSVD bin centres in km/s, positive receding, shape (V,)."""
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return the grids in words."""
+        ranges = {
+            "templates (T)": wavelength_range(self.tem_pix),
+            "observed (L)": wavelength_range(self.obs_pix),
+            "velocities (V)": velocity_range(self.vel_pix),
+        }
+        return [(name, f"{found.n}: {found}") for name, found in ranges.items()]
+
+    def _repr_html_(self) -> str:
+        """Return the grids as a small table, for notebooks."""
+        return html_table("Grids", self.rows())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

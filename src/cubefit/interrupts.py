@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final, NoReturn
@@ -89,18 +89,68 @@ def stop_requests() -> Iterator[StopRequest]:
     outside the main thread nothing changes, because Python hands signals to that one alone.
     """
     request = StopRequest()
+    with _handled(SIGNALS, request.note):
+        yield request
+
+
+@contextmanager
+def stopping_between_steps(unfinished: str, finished: str) -> Iterator[Callable[[], None]]:
+    """Let signals end work between its steps, where nothing of it is to be kept.
+
+    An exception out of a signal's handler is not enough: raised in a callback of the garbage
+    collection, as objects of h5py have them, it is lost.
+
+    Parameters
+    ----------
+    unfinished, finished : str
+        How to go on where the work is stopped before its end, and after it.
+
+    Yields
+    ------
+    callable
+        To be called after each step.
+    """
+    with stop_requests() as request:
+
+        def look() -> None:
+            if request:
+                request.stop(unfinished)
+
+        yield look
+        if request:
+            request.stop(finished)
+
+
+@contextmanager
+def signals_end_program() -> Iterator[None]:
+    """End the program by an exception on SIGTERM, SIGUSR1 and SIGHUP while inside.
+
+    Where nothing looks at a `StopRequest`, these would end it with nothing tidied up. Ctrl-C is
+    Python's own `KeyboardInterrupt`.
+    """
+    with _handled(SIGNALS[1:], _end_program):
+        yield
+
+
+def _end_program(number: int, frame: FrameType | None) -> NoReturn:
+    del number, frame
+    raise StoppedError("")
+
+
+@contextmanager
+def _handled(
+    numbers: Sequence[signal.Signals], handler: Callable[[int, FrameType | None], object]
+) -> Iterator[None]:
+    """Take over signals that nobody handles, in the main thread, and give them back."""
     if threading.current_thread() is not threading.main_thread():
-        yield request
+        yield
         return
-    taken = {
-        number: handler
-        for number in SIGNALS
-        if (handler := signal.getsignal(number)) in (signal.SIG_DFL, signal.default_int_handler)
-    }
+    nobodys = (signal.SIG_DFL, signal.default_int_handler, _end_program)
+    taken = {n: before for n in numbers if (before := signal.getsignal(n)) in nobodys}
     for number in taken:
-        signal.signal(number, request.note)
+        signal.signal(number, handler)
     try:
-        yield request
+        yield
     finally:
-        for number, handler in taken.items():
-            signal.signal(number, handler)
+        for number, before in taken.items():
+            signal.signal(number, before)

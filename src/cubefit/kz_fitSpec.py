@@ -1,13 +1,7 @@
 """The whole sequence from arrays on disk: populate, look, build, fit, reconstruct, draw.
 
-``python -m cubefit.kz_fitSpec inputs.npz --out results`` runs it on one npz file with the arrays of
-`populate_from_arrays` under their names there, and
-
-- ``tem_pix`` (T,), ``obs_pix`` (L,) in ln(Angstrom) and ``vel_pix`` (V,) in km/s;
-- ``orbit_weights`` (C,), optional: targets of the component ratios, in the unit of ``x`` (shares of
-  light where the templates have equal light);
-- ``template_masses`` (nZ, nAge, nAlpha), optional: stellar mass of one unit of each template;
-- ``metals``, ``ages``, ``alphas``, optional: physical values of the template axes, all three.
+``python -m cubefit.kz_fitSpec inputs.npz --out results`` runs it on one npz file; ``--help``
+says what that holds (`cubefit.npz_inputs`).
 """
 
 from __future__ import annotations
@@ -15,7 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cubefit import npz_inputs
 from cubefit.config import SolverCfg, require_positive
-from cubefit.errors import CubeFitError, InputError
+from cubefit.errors import EXIT_INTERRUPTED, CubeFitError
 from cubefit.hdf5_manager import H5Manager
 from cubefit.hypercube_builder import build_hypercube
 from cubefit.inverse.objective import Objective
-from cubefit.io.npz import open_npz
+from cubefit.npz_inputs import Arrays, populate, read_arrays
 from cubefit.pipeline_runner import PipelineRunner
 from cubefit.progress import visible_log
 from cubefit.reconstruction import reconstruct_model_cube_single
@@ -43,14 +38,6 @@ __all__ = ["FitOutput", "fit_arrays", "main", "reconstruct_model_cube_single"]
 logger = logging.getLogger("cubefit.kz_fitSpec")
 
 EXIT_ERROR = 1
-EXIT_INTERRUPTED = 130
-
-Arrays = Mapping[str, NDArray[Any]]
-GRID_KEYS = ("tem_pix", "obs_pix", "vel_pix")
-REQUIRED_KEYS = (*GRID_KEYS, "losvd", "datacube", "templates")
-OPTIONAL_KEYS = ("mask", "noise", "voxel_mask", "xpix", "ypix", "binnum", "template_masses")
-AXIS_KEYS = {"metallicity": "metals", "age": "ages", "alpha": "alphas"}
-KNOWN_KEYS = {*REQUIRED_KEYS, *OPTIONAL_KEYS, *AXIS_KEYS.values(), "orbit_weights"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,43 +51,6 @@ class FitOutput:
     model: NDArray[np.float64]
     """Model cube, shape (S, L)."""
     pictures: list[Path]
-
-
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the arrays of an npz file, or refuse it.
-
-    Raises
-    ------
-    InputError
-        If it is no npz file, lacks an array, or holds one of unknown name.
-    """
-    with open_npz(path) as stored:
-        arrays = {key: stored[key] for key in stored.files}
-    missing = [key for key in REQUIRED_KEYS if key not in arrays]
-    unknown = sorted(set(arrays) - KNOWN_KEYS)
-    if missing or unknown:
-        raise InputError(
-            f"{path} lacks {missing or 'nothing'} and has unknown arrays {unknown or 'none'}: "
-            f"it may hold {', '.join(sorted(KNOWN_KEYS))}."
-        )
-    return arrays
-
-
-def populate(path: Path, arrays: Arrays, *, overwrite: bool = False) -> None:
-    """Write the arrays into a file and add the rebin products."""
-    manager = H5Manager(path, tem_pix=arrays["tem_pix"], obs_pix=arrays["obs_pix"])
-    manager.set_velocity_grid(arrays["vel_pix"])
-    axes = {name: arrays[key] for name, key in AXIS_KEYS.items() if key in arrays}
-    optional: dict[str, Any] = {key: arrays[key] for key in OPTIONAL_KEYS if key in arrays}
-    manager.populate_from_arrays(
-        losvd=arrays["losvd"],
-        datacube=arrays["datacube"],
-        templates=arrays["templates"],
-        template_axes={name: values.tolist() for name, values in axes.items()} or None,
-        overwrite=overwrite,
-        **optional,
-    )
-    manager.ensure_rebin_and_resample()
 
 
 def draw_spectra(h5_path: Path, model: NDArray[np.float64], out: Path) -> Path:
@@ -152,7 +102,7 @@ def fit_arrays(
     Parameters
     ----------
     arrays : mapping
-        See the module's docstring.
+        See `cubefit.npz_inputs`.
     out : Path
         Folder for ``cube.h5`` and the pictures; created if missing.
     epochs : int
@@ -197,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the sequence from the command line; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m cubefit.kz_fitSpec",
-        description=__doc__,
+        description=f"{__doc__}\n{npz_inputs.__doc__}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("inputs", type=Path, help="npz file with the arrays")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +14,20 @@ from cubefit.config import Normalization, require_choice, require_positive
 from cubefit.errors import InputError
 from cubefit.hypercube_reader import HyperCubeReader
 from cubefit.inputs import checked_solution
+from cubefit.interrupts import stopping_between_steps
 from cubefit.inverse.matrix_free import MatrixFreeOperator
 from cubefit.inverse.operators import weighted_light
 from cubefit.progress import Progress, visible_log
 from cubefit.store import schema
-from cubefit.store.digests import digest_of_models
+from cubefit.store.digests import digest_of_fit, digest_of_models
 from cubefit.store.handle import reading, require_writable
 from cubefit.store.load import read_dims, read_model_inputs
 from cubefit.store.results import (
     acting_cube,
     has_model_cube,
     model_cube_stamp,
+    own_normalization,
+    read_solution,
     require_result_name,
     write_model_cube,
 )
@@ -58,7 +62,13 @@ def slab_sizes(shape: tuple[int, int, int, int], s_tile: int, max_bytes: int) ->
 
 
 def reconstruct_from_cube(
-    reader: HyperCubeReader, x: Float, s_tile: int | None, max_bytes: int, *, verbose: bool
+    reader: HyperCubeReader,
+    x: Float,
+    s_tile: int | None,
+    max_bytes: int,
+    *,
+    verbose: bool,
+    on_slab: Callable[[], None] | None = None,
 ) -> Float:
     """Return ``A x`` (S, L) in one pass over the stored HyperCube, summed in float64."""
     S, _, P, L = reader.shape
@@ -73,6 +83,8 @@ def reconstruct_from_cube(
                 for offset, plane in enumerate(slab):
                     cube[s + offset] += weighted_light(plane, weights)
                 progress.advance(slab.shape[0] * slab.shape[2])
+                if on_slab is not None:
+                    on_slab()
     return cube
 
 
@@ -86,7 +98,7 @@ def reconstruct_matrix_free(path: Path, x: Float, normalization: Normalization) 
 
 def reconstruct_model_cube_single(
     h5_path: str | Path,
-    x_global: ArrayLike,
+    x_global: ArrayLike | None = None,
     array_name: str = schema.MODEL_CUBE.name,
     blas_threads: int | None = None,
     S_tile: int | None = None,
@@ -104,8 +116,8 @@ def reconstruct_model_cube_single(
     ----------
     h5_path : str or Path
         A populated file.
-    x_global : array_like, shape (C*P,) or (C, P)
-        Weights in physical (template) units.
+    x_global : array_like, shape (C*P,) or (C, P), optional
+        Weights in physical (template) units; default the committed solution, ``/X_global``.
     array_name : str
         Name of the dataset in the file's root.
     blas_threads : int, optional
@@ -116,7 +128,8 @@ def reconstruct_model_cube_single(
         Memory for one slab of models, which bounds spaxels and populations per slab.
     normalization : {"losvd", "unit"}, optional
         Of a reconstruction without finished HyperCube; default that of an unfinished one, else of
-        ``/X_global``, else ``losvd``. A finished HyperCube knows its own.
+        ``/X_global``, else ``losvd``. A finished HyperCube knows its own, and so does the committed
+        solution.
     verbose : bool
         Tell progress.
 
@@ -129,8 +142,11 @@ def reconstruct_model_cube_single(
     ------
     InputError
         If ``x`` has the wrong length or holds NaN, or the name is taken.
+    MissingDataError
+        If the committed solution is wanted and there is none yet.
     StaleError
-        If the HyperCube belongs to other inputs than those now in the file.
+        If the HyperCube or the committed solution belongs to other inputs than those now in the
+        file.
     """
     path, name = Path(h5_path), array_name.strip("/")
     require_result_name(name)
@@ -144,20 +160,40 @@ def reconstruct_model_cube_single(
         require_positive(setting, value)
     with reading(path) as file:
         dims = read_dims(file)
-        x = checked_solution(x_global, dims["nComp"], dims["nPop"])
+        own: Normalization | None = None
+        if x_global is None:
+            shape = (dims["nComp"], dims["nPop"])
+            solution = read_solution(file, path, digest_of_fit(file), shape)
+            x, own = solution.x, solution.facts.get(schema.ATTR_NORMALIZATION)
+        else:
+            x = checked_solution(x_global, dims["nComp"], dims["nPop"])
         digest = digest_of_models(file)
-        stored, acting = acting_cube(file, path, normalization, digest)
+        reason = "no finished HyperCube"
+        if normalization is None and own is not None and own != own_normalization(file):
+            stored, acting = False, own
+            reason = "a HyperCube of another normalization than its solution"
+        else:
+            stored, acting = acting_cube(file, path, normalization, digest)
         stamp = model_cube_stamp(digest, x, acting)
-    with visible_log(verbose), threads.blas_threads(blas_threads):
+    with (
+        visible_log(verbose),
+        threads.blas_threads(blas_threads),
+        stopping_between_steps(
+            f"{path} is as it was; the same call makes /{name}.", f"/{name} of {path} is complete."
+        ) as look,
+    ):
         if has_model_cube(path, name, stamp):
             logger.info("/%s of %s is current: nothing to do.", name, path)
             return False
         require_writable(path)
         if stored:
             with HyperCubeReader(path) as reader:
-                cube = reconstruct_from_cube(reader, x, S_tile, max_bytes_per_slab, verbose=verbose)
+                cube = reconstruct_from_cube(
+                    reader, x, S_tile, max_bytes_per_slab, verbose=verbose, on_slab=look
+                )
         else:
-            logger.info("%s has no finished HyperCube: reconstructing matrix-free.", path)
+            logger.info("%s has %s: reconstructing matrix-free.", path, reason)
             cube = reconstruct_matrix_free(path, x, acting)
+            look()
         write_model_cube(path, name, cube, stamp)
     return True

@@ -129,5 +129,5 @@ def test_stopping_has_its_own_exit_codes(monkeypatch, capsys, stop, code):
     def interrupt(*_args, **_options):
         raise stop
 
-    monkeypatch.setattr(cli.check, "check_file", interrupt)
+    monkeypatch.setattr("cubefit.file_check.check_file", interrupt)
     assert run_main(monkeypatch, "cube.h5") == code

@@ -41,7 +41,7 @@ def test_error_is_one_sentence_without_traceback(monkeypatch, capsys):
     def refuse(*_args, **_options):
         raise InputError('losvd [/x] needs: pip install "cubefit[demo]" .' + 90 * " and more")
 
-    monkeypatch.setattr(cli.demo, "run_demo", refuse)
+    monkeypatch.setattr("cubefit.demo.run_demo", refuse)
     assert run_main(monkeypatch, "demo") == root.EXIT_ERROR
     printed = capsys.readouterr().err
     assert printed.startswith('Error: losvd [/x] needs: pip install "cubefit[demo]" .')
@@ -60,6 +60,6 @@ def test_interrupt_has_its_own_exit_code(monkeypatch, capsys):
     def interrupt(*_args, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.demo, "run_demo", interrupt)
+    monkeypatch.setattr("cubefit.demo.run_demo", interrupt)
     assert run_main(monkeypatch, "demo") == root.EXIT_INTERRUPTED == 130
     assert "built tiles are kept" in capsys.readouterr().err

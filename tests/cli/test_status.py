@@ -19,6 +19,7 @@ from cubefit.hypercube_builder import build_hypercube
 from cubefit.pipeline_runner import PipelineRunner
 from cubefit.store.file_status import read_file_status
 from cubefit.store.lock import writer_lock
+from cubefit.store.status_rows import status_rows
 from cubefit.store.tiles import TileWriter
 
 TILES = {"S_chunk": 3, "C_chunk": 2, "P_chunk": 5, "verbose": False}
@@ -54,7 +55,10 @@ def test_a_build_under_way_has_a_rate(populated, monkeypatch):
     assert middle.build.tiles_per_s > 0
     assert middle.build.left_s == pytest.approx(14 / middle.build.tiles_per_s)
     assert (middle.writer.pid, middle.writer.task) == (os.getpid(), "build")
-    assert "13 of 27 tiles (48 %)" in str(verb.build_rows(middle.build)[""].renderables[1])
+    assert "13 of 27 tiles (48 %)" in status_rows(middle)["built"]
+    tiles, bar = verb.status_table(middle).columns[1]._cells[2].renderables
+    assert (bar.completed, bar.total) == (13, 27)
+    assert str(tiles) == status_rows(middle)["built"]
     assert read_file_status(populated).writer is None
 
 
@@ -69,6 +73,11 @@ def test_a_stopped_build(populated, monkeypatch):
     facts = as_json(populated)
     assert (facts["build"]["tiles_done"], facts["build"]["tiles_total"]) == (0, 27)
     assert facts["build"]["tiles_per_s"] is None
+
+
+def test_the_tiles_stand_above_their_bar(built):
+    words = " ".join(told(built).replace("│", " ").split())
+    assert "built 27 of 27 tiles (100 %) ━━━━" in words
 
 
 def test_a_finished_fit(built):
@@ -98,7 +107,7 @@ def test_a_stopped_fit_says_how_to_go_on(built):
 
     with pytest.raises(KeyboardInterrupt):
         PipelineRunner(built).solve_all(epochs=3, on_epoch_end=stop, verbose=False)
-    rows = verb.fit_rows(read_file_status(built).fit, has_noise=False)
+    rows = status_rows(read_file_status(built))
     assert "kaczmarz, epoch 1 of 3, stopped: the same call completes it" in rows["fit"]
 
 
@@ -139,22 +148,6 @@ def test_a_wrong_file_is_one_sentence(tmp_path):
     assert result.stderr == (
         "Error: x.h5 is no HDF5 file: give a file made by H5Manager, or a new path to populate.\n"
     )
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(float("nan"), "-"), (5, "5 s"), (600, "10 min"), (20_000, "6 h"), (400_000, "4.6 d")],
-)
-def test_durations(seconds, text):
-    assert verb.duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("n_bytes", "text"),
-    [(1500, "1.5 kB"), (2e6, "2 MB"), (6.16e11, "616 GB"), (1.8e17, "1.8e+05 TB")],
-)
-def test_sizes(n_bytes, text):
-    assert verb.size(n_bytes) == text
 
 
 @pytest.mark.parametrize("change", ["no column", "rows", "dims"])

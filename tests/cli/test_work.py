@@ -12,7 +12,6 @@ import pytest
 from typer.testing import CliRunner
 
 from cubefit import cli
-from cubefit.cli import work
 from cubefit.errors import StoppedError
 from cubefit.pipeline_runner import PipelineRunner
 from cubefit.store.file_status import read_file_status
@@ -53,7 +52,7 @@ def test_stops_have_exit_codes_of_their_own(populated, monkeypatch, stop, code):
         raise stop
 
     monkeypatch.setattr(PipelineRunner, "solve_all", raising)
-    monkeypatch.setattr(work, "build_hypercube", raising)
+    monkeypatch.setattr("cubefit.hypercube_builder.build_hypercube", raising)
     assert run("fit", populated).exit_code == code
     assert run("build", populated).exit_code == code
 

@@ -1,6 +1,36 @@
 """The command line: parses, prints, and turns errors into one sentence."""
 
-from cubefit.cli import check, demo, fit, status, work
+from cubefit.cli import (
+    check,
+    compress,
+    dashboard,
+    demo,
+    export,
+    fit,
+    info,
+    plot,
+    populate,
+    reconstruct,
+    snapshot,
+    status,
+    work,
+)
 from cubefit.cli.root import app, main
 
-__all__ = ["app", "check", "demo", "fit", "main", "status", "work"]
+__all__ = [
+    "app",
+    "check",
+    "compress",
+    "dashboard",
+    "demo",
+    "export",
+    "fit",
+    "info",
+    "main",
+    "plot",
+    "populate",
+    "reconstruct",
+    "snapshot",
+    "status",
+    "work",
+]

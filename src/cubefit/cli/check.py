@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
@@ -12,8 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from cubefit.cli.root import EXIT_FOUND, app, interruptible
-from cubefit.file_check import CheckReport, State, check_file
-from cubefit.file_check import forget_damaged as mark_damaged
+from cubefit.cli.work import AsJson, File, Quiet
+
+if TYPE_CHECKING:
+    from cubefit.file_check import CheckReport, State
 
 COLOURS: Final[dict[State, str]] = {
     "ok": "green",
@@ -25,21 +26,21 @@ COLOURS: Final[dict[State, str]] = {
 
 @app.command()
 def check(
-    file: Annotated[Path, typer.Argument(help="A populated file.")],
+    file: File,
     quick: Annotated[
         bool, typer.Option("--quick", help="Do not read every tile of the HyperCube.")
     ] = False,
     models: Annotated[
         int, typer.Option(min=0, help="Stored models to compare with the inputs.")
     ] = 64,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
     forget_damaged: Annotated[
         bool,
         typer.Option(
             "--forget-damaged", help="Mark damaged tiles so that the next build makes them anew."
         ),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Verify a file: layout, inputs, products, and every tile against its checksum.
 
@@ -50,6 +51,9 @@ def check(
     if quick and forget_damaged:
         raise typer.BadParameter("--forget-damaged needs every tile read: drop --quick.")
     with interruptible("nothing was changed, run the same command again."):
+        from cubefit.file_check import check_file
+        from cubefit.file_check import forget_damaged as mark_damaged
+
         report = check_file(file, n_models=models, quick=quick, verbose=not quiet)
         if not as_json:
             show(report)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -12,14 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cubefit.cli.root import app, interruptible
-from cubefit.demo import DemoReport, run_demo
 
-
-class Size(StrEnum):
-    """Sizes of the demo."""
-
-    small = "small"
-    medium = "medium"
+if TYPE_CHECKING:
+    from cubefit.demo import DemoReport
 
 
 @app.command()
@@ -28,8 +22,9 @@ def demo(
         "cubefit-demo"
     ),
     size: Annotated[
-        Size, typer.Option(help="small: 40 spaxels, 24 components; medium: 293, 120 (15 GB).")
-    ] = Size.small,
+        Literal["small", "medium"],
+        typer.Option(help="small: 40 spaxels, 24 components; medium: 293, 120 (15 GB)."),
+    ] = "small",
     quiet: Annotated[bool, typer.Option("--quiet", help="Show the summary only.")] = False,
 ) -> None:
     """Fit a mock galaxy of known truth, made of real orbits and real SSP spectra.
@@ -37,7 +32,9 @@ def demo(
     Example: cubefit demo --out cubefit-demo
     """
     with interruptible("run the same command again, built tiles are kept."):
-        summarise(run_demo(out, size.value, verbose=not quiet))
+        from cubefit.demo import run_demo
+
+        summarise(run_demo(out, size, verbose=not quiet))
 
 
 def summarise(report: DemoReport) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cubefit.cli.root import EXIT_INTERRUPTED, app, interruptible
-from cubefit.cli.work import File, Quiet, Threads
-from cubefit.config import TrackerConfig
-from cubefit.errors import ConfigError
-from cubefit.io.numbers import read_numbers
-from cubefit.pipeline_runner import PipelineRunner
+from cubefit.cli.root import app, interruptible
+from cubefit.cli.work import AsJson, File, Quiet, Threads
+from cubefit.errors import EXIT_INTERRUPTED, ConfigError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def regularization_of(text: str) -> float | Literal["auto"]:
@@ -29,6 +30,25 @@ def regularization_of(text: str) -> float | Literal["auto"]:
         return float(text)
     except ValueError:
         raise ConfigError(f"--regularization {text}: give a number, or auto.") from None
+
+
+def weights_of(given: Path | None) -> NDArray[Any] | Literal["stored"] | None:
+    """Return the value of ``--orbit-weights``."""
+    from cubefit.io.numbers import read_numbers
+
+    if given is None:
+        return None
+    return "stored" if str(given) == "stored" else read_numbers(given)
+
+
+def as_object(file: Path, stats: dict[str, Any], n_weights: int) -> dict[str, Any]:
+    """Return what a fit came to as plain data: of arrays of its course there are files."""
+    from cubefit.store.file_status import plain
+
+    single = {k: v.item() if hasattr(v, "item") else v for k, v in stats.items()}
+    kinds = bool | int | float | str | None
+    told = {k: plain(v) for k, v in single.items() if isinstance(v, kinds)}
+    return {"file": str(file), "n_weights": n_weights, **told}
 
 
 def summary(file: Path, stats: dict[str, Any], n_weights: int) -> str:
@@ -57,7 +77,11 @@ def fit(
     ] = "exact",
     orbit_weights: Annotated[
         Path | None,
-        typer.Option(help="File of one weight per component (.npy, .txt, .csv): their ratios."),
+        typer.Option(
+            help="Ratios of the components: a file with one weight each (.npy, .txt, .csv), or "
+            "'stored' for those of the inputs.",
+            readable=False,
+        ),
     ] = None,
     ratio_weight: Annotated[
         float, typer.Option(min=0.0, help="Exact: 1 / relative scatter allowed to the ratios.")
@@ -90,6 +114,7 @@ def fit(
         float, typer.Option(min=0.0, help="Seconds between two checkpoints.")
     ] = 1800.0,
     threads: Threads = None,
+    as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Fit all spaxels at once, or complete a fit that was stopped.
@@ -100,9 +125,12 @@ def fit(
     Example: cubefit fit cube.h5 --orbit-weights weights.txt --regularization auto
     """
     with interruptible("run the same command again, it goes on from the last checkpoint."):
+        from cubefit.config import TrackerConfig
+        from cubefit.pipeline_runner import PipelineRunner
+
         x, stats = PipelineRunner(file).solve_all(
             method=method,
-            orbit_weights=None if orbit_weights is None else read_numbers(orbit_weights),
+            orbit_weights=weights_of(orbit_weights),
             ratio_weight=ratio_weight,
             regularization=regularization_of(regularization),
             total_weight=total_weight,
@@ -120,7 +148,10 @@ def fit(
             blas_threads=threads,
             verbose=not quiet,
         )
-        print(summary(file, stats, x.size))
+        if as_json:
+            print(json.dumps(as_object(file, stats, x.size), indent=2))
+        else:
+            print(summary(file, stats, x.size))
         if stats.get("interrupted"):
             raise typer.Exit(EXIT_INTERRUPTED)
         if not stats["committed"]:

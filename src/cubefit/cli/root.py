@@ -1,25 +1,75 @@
-"""The application that the verbs hang on, and what all of them share."""
+"""The application that the verbs hang on, and what all of them share.
+
+Verbs import what they need in their bodies, so that ``--help`` and completion do not wait for it.
+"""
 
 from __future__ import annotations
 
-import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Any, Final, TextIO
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.text import Text
+from typer.core import TyperGroup
 
-from cubefit import __version__
-from cubefit.errors import EXIT_REQUEUE, CubeFitError, StoppedError
+from cubefit.errors import EXIT_INTERRUPTED, EXIT_REQUEUE, CubeFitError, StoppedError
+from cubefit.interrupts import signals_end_program
 
-EXIT_ERROR = 1
-EXIT_FOUND = 3
+EXIT_ERROR: Final = 1
+EXIT_FOUND: Final = 3
 """``cubefit check`` found something wrong."""
-EXIT_INTERRUPTED = 130
+
+ORDER: Final = (
+    *("demo", "populate", "build", "fit", "status", "check", "snapshot", "plot"),
+    *("reconstruct", "compress", "dashboard", "export", "info"),
+)
+"""Verbs as the help lists them: as they are used."""
+
+
+class Verbs(TyperGroup):
+    """The verbs: in their order, and with errors that are one sentence."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for verb in self.commands.values():
+            # The lines of a docstring are not those of a terminal.
+            paragraphs = (verb.help or "").split("\n\n")
+            verb.help = escape("\n\n".join(" ".join(p.split()) for p in paragraphs))
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the verbs."""
+        names = super().list_commands(ctx)
+        return sorted(names, key=lambda n: ORDER.index(n) if n in ORDER else len(ORDER))
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a verb."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise
+        except (CubeFitError, OSError, MemoryError) as error:
+            if ctx.params.get("debug"):
+                raise
+            message = Text.assemble(("Error: ", "bold red"), (sentence_of(error), "red"))
+            Console(stderr=True).print(message, soft_wrap=True)
+            raise typer.Exit(EXIT_ERROR) from None
+
+
+def sentence_of(error: Exception) -> str:
+    """Return what an error says, in one line."""
+    if isinstance(error, MemoryError):
+        return f"Not enough memory ({error}): use a machine with more, or end other programs."
+    if isinstance(error, OSError) and not isinstance(error, CubeFitError) and error.strerror:
+        return f"{error.filename or 'the system'}: {error.strerror}."
+    return " ".join(str(error).split())
+
 
 app = typer.Typer(
+    cls=Verbs,
     help="One global, non-negative fit of stellar populations to orbits over an IFU cube.",
     epilog="Exit codes: 0 done, 1 error, 2 wrong usage, 3 check found something, 75 stopped by "
     "SIGTERM, SIGUSR1 or SIGHUP (run the same again), 130 stopped by Ctrl-C.",
@@ -31,6 +81,8 @@ app = typer.Typer(
 def show_version(wanted: bool) -> None:
     """Print the version and leave."""
     if wanted:
+        from cubefit import __version__
+
         print(f"cubefit {__version__}")
         raise typer.Exit
 
@@ -40,9 +92,13 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show version.")
     ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show where in the program an error comes from.")
+    ] = False,
 ) -> None:
     """Options before any verb."""
-    del version
+    # Verbs.invoke reads debug.
+    del version, debug
 
 
 @contextmanager
@@ -50,20 +106,38 @@ def interruptible(how_to_go_on: str) -> Iterator[None]:
     """Say how to go on when a long verb is stopped, and leave with the right exit code."""
     try:
         yield
+    # Where a stop carries a message, that was logged when the state was safe.
     except KeyboardInterrupt as stop:
-        # Where it carries a message, that was logged when the state was safe.
         if not stop.args:
-            Console(stderr=True).print(f"Interrupted: {how_to_go_on}", soft_wrap=True)
+            say_stopped("Interrupted", how_to_go_on)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    except StoppedError:
+    except StoppedError as stop:
+        if not str(stop):
+            say_stopped("Stopped", how_to_go_on)
         raise typer.Exit(EXIT_REQUEUE) from None
 
 
+def say_stopped(what: str, how_to_go_on: str) -> None:
+    """Say that a verb has ended early, on stderr."""
+    Console(stderr=True).print(Text(f"{what}: {how_to_go_on}"), soft_wrap=True)
+
+
+def show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show a warning as one sentence on stderr; where in the program it arose helps nobody here."""
+    del category, filename, lineno, file, line
+    said = Text.assemble(("Warning: ", "bold yellow"), " ".join(str(message).split()))
+    Console(stderr=True).print(said, soft_wrap=True)
+
+
 def main() -> None:
-    """Run the command line; errors are one sentence."""
-    try:
+    """Run the command line."""
+    with signals_end_program(), warnings.catch_warnings():
+        warnings.showwarning = show_warning
         app()
-    except (CubeFitError, OSError) as error:
-        message = Text.assemble(("Error:", "bold red"), f" {error}")
-        Console(stderr=True).print(message, soft_wrap=True)
-        sys.exit(EXIT_ERROR)

@@ -8,13 +8,14 @@ from typing import Annotated, Literal
 import typer
 
 from cubefit.cli.root import app, interruptible
-from cubefit.hypercube_builder import build_hypercube
 
-File = Annotated[Path, typer.Argument(help="CubeFit file.")]
+# Whether it can be read is ours to say: Typer would call it wrong usage.
+File = Annotated[Path, typer.Argument(help="CubeFit file.", readable=False)]
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Compute threads; default all usable cores.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command()
@@ -37,6 +38,8 @@ def build(
     Example: cubefit build cube.h5
     """
     with interruptible("run the same command again, finished tiles are kept."):
+        from cubefit.hypercube_builder import build_hypercube
+
         report = build_hypercube(
             file,
             S_chunk=s_chunk,

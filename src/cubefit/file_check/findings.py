@@ -44,15 +44,19 @@ class Checklist:
     ----------
     faulty : set of str
         Paths of datasets that cannot be used.
+    on_finding : callable
+        Called after each check.
     """
 
-    def __init__(self, faulty: set[str]) -> None:
+    def __init__(self, faulty: set[str], on_finding: Callable[[], None]) -> None:
         self.findings: list[Finding] = []
         self._faulty = faulty
+        self._on_finding = on_finding
 
     def note(self, name: str, verdict: Verdict) -> None:
         """Add a verdict."""
         self.findings.append(Finding(name, *verdict))
+        self._on_finding()
 
     def in_order(self, name: str) -> bool:
         """Whether an earlier check ran and did not fail."""

@@ -15,7 +15,8 @@ from cubefit.file_check.findings import Checklist, Finding, Verdict
 from cubefit.file_check.models import check_models, sample_places
 from cubefit.file_check.structure import CUBE, REBUILD, axes_faults, check_structure, size_faults
 from cubefit.file_check.subject import Subject
-from cubefit.file_check.tiles import done_tiles, judge_tiles, scan_tiles
+from cubefit.file_check.tiles import CHECK_AGAIN, done_tiles, judge_tiles, scan_tiles
+from cubefit.interrupts import stopping_between_steps
 from cubefit.progress import visible_log
 from cubefit.store import schema
 from cubefit.store.checkpoints import read_checkpoint
@@ -232,18 +233,21 @@ def check_file(
     require_whole("seed", seed, 0)
     damaged: tuple[TileIndex, ...] = ()
     with visible_log(verbose), surveying(path) as survey:
-        subject = Subject(survey)
-        checks = Checklist(set(subject.faults))
-        checks.note("schema", check_structure(subject.attributes, subject.layout, subject.faults))
-        run_input_checks(subject, checks)
-        run_product_checks(subject, checks)
-        run_cube_check(
-            "models",
-            lambda status: judge_models(subject, status, n_models, seed),
-            subject,
-            checks,
-            after=["templates", "edges", "hypercube"],
-        )
+        with stopping_between_steps(CHECK_AGAIN, CHECK_AGAIN) as look:
+            subject = Subject(survey)
+            checks = Checklist(set(subject.faults), look)
+            checks.note(
+                "schema", check_structure(subject.attributes, subject.layout, subject.faults)
+            )
+            run_input_checks(subject, checks)
+            run_product_checks(subject, checks)
+            run_cube_check(
+                "models",
+                lambda status: judge_models(subject, status, n_models, seed),
+                subject,
+                checks,
+                after=["templates", "edges", "hypercube"],
+            )
 
         def check_tiles(status: CubeStatus) -> Verdict:
             nonlocal damaged

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from cubefit.errors import MissingDataError, StoreError
 from cubefit.file_check.findings import Verdict, some
 from cubefit.file_check.structure import REBUILD
 from cubefit.file_check.subject import Subject
+from cubefit.interrupts import stopping_between_steps
 from cubefit.progress import Progress, visible_log
 from cubefit.store.amend import sole_writer
 from cubefit.store.handle import reading
@@ -21,6 +22,9 @@ from cubefit.store.tiles import CubeStatus, TileWriter
 from cubefit.store.verify import TileIndex, TileScan, n_bytes, surveying
 
 logger = logging.getLogger(__name__)
+
+CHECK_AGAIN: Final = "nothing was changed; the same call checks again."
+"""How to go on with a check that a signal stopped."""
 
 
 def done_tiles(status: CubeStatus) -> list[TileIndex]:
@@ -45,8 +49,16 @@ def scan_tiles(
         total = sum(n_bytes(grid, grid.slices(index)) for index in tiles)
     else:
         total = 4 * math.prod(grid.shape)
-    with Progress("Checking tiles", total, verbose=verbose) as progress:
-        return tuple(TileScan(file, status, progress.advance).damaged(tiles))
+    with (
+        Progress("Checking tiles", total, verbose=verbose) as progress,
+        stopping_between_steps(CHECK_AGAIN, CHECK_AGAIN) as look,
+    ):
+
+        def step(n_read: float) -> None:
+            progress.advance(n_read)
+            look()
+
+        return tuple(TileScan(file, status, step).damaged(tiles))
 
 
 def judge_tiles(status: CubeStatus, damaged: Sequence[TileIndex]) -> Verdict:

@@ -42,6 +42,8 @@ def open_npz(path: Path) -> Iterator[NpzFile]:
             yield stored
     except InputError:
         raise
+    except PermissionError as error:
+        raise InputError(f"{path} cannot be read: get read permission.") from error
     except DAMAGE as error:
         raise InputError(
             f"{path} cannot be read as npz of plain arrays ({error}): save it anew with np.savez."

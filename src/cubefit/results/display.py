@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,13 +46,3 @@ def one_line(rows: list[tuple[str, str]]) -> str:
     """Return the rows as one line."""
     (_, name), (_, size), *others = rows
     return f"FitResult({name}: {size}; " + ", ".join(f"{k} {v}" for k, v in others) + ")"
-
-
-def html_table(rows: list[tuple[str, str]]) -> str:
-    """Return the rows as an HTML table."""
-    lines = "".join(
-        f'<tr><th style="text-align:left">{escape(name)}</th>'
-        f'<td style="text-align:left">{escape(text)}</td></tr>'
-        for name, text in rows
-    )
-    return f"<table><caption>FitResult</caption>{lines}</table>"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cubefit.config import require_choice
 from cubefit.errors import ConfigError, DependencyError, MissingDataError, StoreError
+from cubefit.interrupts import stopping_between_steps
 from cubefit.progress import Progress, visible_log
 from cubefit.store import schema
 from cubefit.store.amend import sole_writer
@@ -277,14 +278,25 @@ def compress_visibly(
         status = read_status(file)
     # Every byte is copied once and verified once.
     total = 1 if status is None else 8 * math.prod(status.grid.shape)
-    with visible_log(verbose), Progress("Compressing", total, verbose=verbose) as progress:
+    with (
+        visible_log(verbose),
+        Progress("Compressing", total, verbose=verbose) as progress,
+        stopping_between_steps(
+            f"{path} is as it was; the same call compresses it.", f"{path} is compressed."
+        ) as look,
+    ):
+
+        def step(n_bytes: int) -> None:
+            progress.advance(n_bytes)
+            look()
+
         before, after = compress_hypercube(
             path,
             codec=codec,
             level=level,
             shuffle=shuffle,
             keep_bits=keep_bits,
-            on_bytes=progress.advance,
+            on_bytes=step,
         )
         logger.info("Models: %.3f GB before, %.3f GB now.", before / 1e9, after / 1e9)
     return before, after

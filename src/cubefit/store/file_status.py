@@ -11,6 +11,7 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
+from cubefit.display import html_table
 from cubefit.errors import CubeFitError, StoreError
 from cubefit.store import schema
 from cubefit.store.checkpoints import read_checkpoint
@@ -18,6 +19,7 @@ from cubefit.store.files import beside
 from cubefit.store.handle import READ_DAMAGE, reading, require_hdf5, steadily
 from cubefit.store.load import read_dims
 from cubefit.store.lock import Owner, who_writes
+from cubefit.store.status_rows import status_rows
 from cubefit.store.tiles import read_status
 
 NAN: Final = float("nan")
@@ -108,6 +110,10 @@ class FileStatus:
         assert isinstance(facts, dict)  # noqa: S101 - a dataclass
         facts["writer_text"] = None if self.writer is None else str(self.writer)
         return facts
+
+    def _repr_html_(self) -> str:
+        """Return the status as a small table, for notebooks."""
+        return html_table(self.path, status_rows(self).items())
 
 
 def plain(value: object) -> object:
@@ -212,6 +218,27 @@ def solution_state(file: h5py.File) -> SolutionState | None:
     )
 
 
+def file_status(path: str | Path) -> FileStatus:
+    """Return how far the HyperCube and the fit of a file are, also while it is written to.
+
+    Parameters
+    ----------
+    path : str or Path
+        A populated file.
+
+    Returns
+    -------
+    FileStatus
+        A table in a notebook; ``as_json()`` for scripts.
+
+    Raises
+    ------
+    StoreError
+        If it is missing, foreign, damaged, cut short, or made by a newer version.
+    """
+    return read_file_status(Path(path))
+
+
 def read_file_status(path: Path) -> FileStatus:
     """Return the status of a file, also while it is written to.
 
@@ -236,16 +263,31 @@ def status_of(path: Path) -> FileStatus:
     """Return the status of a file by one look at it."""
     writer = who_writes(path)
     with reading(path) as file:
-        return FileStatus(
-            path=str(path),
-            n_bytes=path.stat().st_size,
-            dims=read_dims(file),
-            has_noise=schema.NOISE.path in file,
-            build=build_state(file, writer),
-            fit=fit_state(file, writer),
-            solution=solution_state(file),
-            writer=writer,
-            leftovers=[]
-            if writer is not None
-            else [p.name for p in (beside(path, s) for s in LEFTOVERS) if p.exists()],
-        )
+        return status_in(file, path, writer)
+
+
+def status_in(file: h5py.File, path: Path, writer: Owner | str | None) -> FileStatus:
+    """Return the status of an open file.
+
+    Parameters
+    ----------
+    file : h5py.File
+        The file, open.
+    path : Path
+        Its name.
+    writer : Owner, str or None
+        Who writes to it, looked up before it was opened.
+    """
+    return FileStatus(
+        path=str(path),
+        n_bytes=path.stat().st_size,
+        dims=read_dims(file),
+        has_noise=schema.NOISE.path in file,
+        build=build_state(file, writer),
+        fit=fit_state(file, writer),
+        solution=solution_state(file),
+        writer=writer,
+        leftovers=[]
+        if writer is not None
+        else [p.name for p in (beside(path, s) for s in LEFTOVERS) if p.exists()],
+    )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cubefit.errors import StoreError
 from cubefit.inputs import CubeInputs
+from cubefit.interrupts import stopping_between_steps
 from cubefit.spectra.rebin import spline_rebin_matrix
 from cubefit.store import schema
 from cubefit.store.amend import replace_dataset, sole_writer
@@ -137,7 +138,8 @@ def write_inputs(path: Path, inputs: CubeInputs, *, overwrite: bool) -> bool:
     folder = path.resolve().parent
     if not folder.is_dir():
         raise StoreError(f"{folder} is no folder: create it, or give another path.")
-    with sole_writer(path):
+    as_was = f"{path} is as it was; the same call populates it."
+    with sole_writer(path), stopping_between_steps(as_was, f"{path} is populated.") as look:
         if path.exists() and not overwrite:
             require_no_products(path)
         require_free(folder, sum(a.nbytes for a in arrays.values()), f"Populating {path}")
@@ -147,6 +149,7 @@ def write_inputs(path: Path, inputs: CubeInputs, *, overwrite: bool) -> bool:
                     values = arrays[entry.path]
                     dataset = file.create_dataset(entry.path, data=values)
                     dataset.attrs.update(entry.labels(values.ndim))
+                    look()
             file.attrs[schema.ATTR_FORMAT] = schema.FORMAT_VERSION
             file.attrs[schema.ATTR_VERSION] = version("cubefit")
             file.attrs[schema.ATTR_DIMS] = json.dumps(inputs.dims)

@@ -1,0 +1,23 @@
+"""The program ``cubefit``: a signal has its exit code before anything heavy is loaded."""
+
+from __future__ import annotations
+
+import sys
+
+from cubefit.errors import EXIT_INTERRUPTED
+from cubefit.interrupts import signals_end_program
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        with signals_end_program():
+            from cubefit.cli.root import main as run  # noqa: PLC0415 - takes a third of a second
+
+            run()
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""``cubefit reconstruct``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cubefit.cli.root import app, interruptible
+from cubefit.cli.work import File, Quiet, Threads
+
+
+@app.command()
+def reconstruct(
+    file: File,
+    name: Annotated[str, typer.Option(help="Name of the model cube in the file.")] = "ModelCube",
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write the model cube (S, L) of the fitted solution into the file.
+
+    Example: cubefit reconstruct cube.h5
+    """
+    with interruptible("run the same command again; the file is as it was."):
+        from cubefit.reconstruction import reconstruct_model_cube_single
+
+        made = reconstruct_model_cube_single(
+            file, array_name=name, blas_threads=threads, verbose=not quiet
+        )
+        state = "written" if made else "there already, of this solution"
+        print(f"{file}: /{name.strip('/')} is {state}.")

@@ -1,0 +1,89 @@
+"""The status of a file in words, for terminals and notebooks."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from cubefit.display import duration, number, size
+
+if TYPE_CHECKING:
+    from cubefit.store.file_status import BuildState, FileStatus, FitState, SolutionState
+
+
+def build_rows(build: BuildState) -> dict[str, str]:
+    """Return what is told of the HyperCube."""
+    share = build.tiles_done / build.tiles_total
+    tiles = f"{build.tiles_done} of {build.tiles_total} tiles ({100 * share:.0f} %)"
+    if math.isfinite(build.tiles_per_s):
+        tiles += f", {build.tiles_per_s:.2g} tiles/s, {duration(build.left_s)} left"
+    return {
+        "models": f"(S, C, P, L) = {build.shape}, {size(build.n_bytes)}, "
+        f"normalization {build.normalization}, compression {build.compression}",
+        "built": tiles,
+    }
+
+
+def misfit(chi2: float, n_voxels: int, *, has_noise: bool) -> str:
+    """Return the misfit by its name: without noise it is an RMSE."""
+    if has_noise:
+        return f"chi2 {number(chi2)}"
+    return f"RMSE {number(math.sqrt(chi2 / n_voxels) if n_voxels else math.nan)}"
+
+
+def fit_rows(fit: FitState, *, has_noise: bool) -> dict[str, str]:
+    """Return what is told of the fit."""
+    epochs = f"{'round' if fit.method == 'exact' else 'epoch'} {fit.epoch}"
+    if fit.epochs_wanted is not None:
+        epochs += f" of {fit.epochs_wanted}"
+    if fit.running and math.isfinite(fit.row_age_s):
+        epochs += f", {duration(fit.row_age_s)} ago, {duration(fit.left_s)} left"
+    elif fit.running:
+        epochs += ", under way"
+    elif fit.resumable:
+        epochs += ", stopped: the same call completes it"
+    rows = {
+        "fit": f"{fit.method or 'own solver'}, {epochs}, {duration(fit.elapsed_s)} so far",
+        "misfit": f"training RMSE {number(fit.train_rmse)}, validation RMSE "
+        f"{number(fit.val_rmse)}" + (f", chi2 {number(fit.chi2)}" if has_noise else ""),
+        "weights": f"{number(fit.nnz)} above zero",
+        "last checkpoint": f"{duration(fit.checkpoint_age_s)} ago"
+        + (", of the finished fit" if fit.finished else ""),
+    }
+    if math.isfinite(fit.gap_rel):
+        rows["duality gap"] = f"{fit.gap_rel:.2e} of the objective"
+    return rows
+
+
+def solution_text(solution: SolutionState, *, has_noise: bool) -> str:
+    """Return what is told of the committed solution."""
+    how = f"{solution.epochs} epochs"
+    if math.isfinite(solution.gap_rel):
+        how = f"at most {solution.gap_rel:.1e} of the objective above the optimum"
+    return (
+        f"/X_global of {solution.written}, {how}, "
+        f"{misfit(solution.chi2, solution.n_voxels, has_noise=has_noise)} over "
+        f"{solution.n_voxels:,} voxels"
+    )
+
+
+def status_rows(status: FileStatus) -> dict[str, str]:
+    """Return what there is to say of a file, name and text of each."""
+    dims, has_noise = status.dims, status.has_noise
+    rows = {
+        "inputs": f"{dims['nSpat']} spaxels, {dims['nLSpec']} pixels, {dims['nComp']} components, "
+        f"{dims['nPop']} populations, {dims['nVel']} velocity bins, "
+        f"{'noise given' if has_noise else 'no noise'}; {size(status.n_bytes)} in all",
+    }
+    rows |= {"models": "none"} if status.build is None else build_rows(status.build)
+    rows |= {"fit": "none"} if status.fit is None else fit_rows(status.fit, has_noise=has_noise)
+    if status.solution is not None:
+        rows["solution"] = solution_text(status.solution, has_noise=has_noise)
+    rows["writer"] = (
+        "no CubeFit process writes now" if status.writer is None else str(status.writer)
+    )
+    if status.leftovers:
+        rows["left over"] = (
+            f"{', '.join(status.leftovers)} of a killed writer; the next one removes them"
+        )
+    return rows
