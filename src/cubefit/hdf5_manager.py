@@ -249,21 +249,7 @@ class H5Manager:
         Path
             The picture.
         """
-        snapshot = read_snapshot(Path(h5_path))
-        figure = prefit_panels(
-            ln_wave=snapshot.ln_wave,
-            spectra=snapshot.spectra,
-            spectrum_labels=[f"spaxel {s}" for s in snapshot.spaxels],
-            mask=snapshot.mask,
-            templates=snapshot.templates,
-            template_labels=snapshot.template_labels,
-            velocity_kms=snapshot.velocity_kms,
-            losvds=snapshot.losvds,
-            losvd_labels=[f"s={s}, c={c}" for s, c in snapshot.losvd_pairs],
-            dln_template=snapshot.dln_template,
-            models=snapshot.models,
-            model_labels=[f"s={s}, c={c}, p={p}" for s, c, p in snapshot.model_triples],
-        )
+        figure = prefit_panels(**read_snapshot(Path(h5_path)).panels())
         return save_figure(figure, Path(out_png))
 
     @staticmethod

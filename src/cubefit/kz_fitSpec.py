@@ -22,14 +22,12 @@ from cubefit.config import SolverCfg, require_positive
 from cubefit.errors import EXIT_INTERRUPTED, CubeFitError
 from cubefit.hdf5_manager import H5Manager
 from cubefit.hypercube_builder import build_hypercube
-from cubefit.inverse.objective import Objective
 from cubefit.npz_inputs import Arrays, populate, read_arrays
+from cubefit.pictures import draw
 from cubefit.pipeline_runner import PipelineRunner
 from cubefit.progress import visible_log
 from cubefit.reconstruction import reconstruct_model_cube_single
-from cubefit.report import save_figure, spectrum_fits
-from cubefit.store.handle import reading
-from cubefit.store.load import read_grids, read_objective
+from cubefit.report import save_figure
 from cubefit.store.results import read_model_cube
 
 __all__ = ["FitOutput", "fit_arrays", "main", "reconstruct_model_cube_single"]
@@ -51,39 +49,6 @@ class FitOutput:
     model: NDArray[np.float64]
     """Model cube, shape (S, L)."""
     pictures: list[Path]
-
-
-def draw_spectra(h5_path: Path, model: NDArray[np.float64], out: Path) -> Path:
-    """Draw data, model and residuals of the best and worst spaxels."""
-    with reading(h5_path) as file:
-        grids, objective = read_grids(file), read_objective(file)
-    misfit = misfit_per_voxel(objective, model)
-    lit = np.flatnonzero(objective.used.any(axis=1))
-    ranked = lit[np.argsort(misfit[lit])]
-    chosen = list(dict.fromkeys((int(ranked[0]), int(ranked[-1]))))
-    name = "chi2 per pixel" if objective.has_noise else "mean square residual"
-    used = objective.used[chosen]
-    noise = None
-    if objective.has_noise:
-        noise = np.divide(1.0, objective.inverse_noise[chosen], out=np.ones(used.shape), where=used)
-    figure = spectrum_fits(
-        ln_wave=grids.obs_pix,
-        data=objective.data[chosen],
-        model=model[chosen],
-        noise=noise,
-        used=used,
-        titles=[
-            f"{rank} spaxel ({s}): {name} {misfit[s]:.3g}"
-            for rank, s in zip(("Best", "Worst"), chosen, strict=False)
-        ],
-    )
-    return save_figure(figure, out)
-
-
-def misfit_per_voxel(objective: Objective, model: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return chi2 per pixel in use of each spaxel, shape (S,); zero where none is."""
-    counts = np.maximum(objective.used.sum(axis=1), 1)
-    return np.asarray(objective.chi2_per_spaxel(model) / counts)
 
 
 def fit_arrays(
@@ -138,9 +103,11 @@ def fit_arrays(
             **solver,
         )
         reconstruct_model_cube_single(h5_path, x, blas_threads=blas_threads, verbose=verbose)
-        model = read_model_cube(h5_path)
-        spectra = draw_spectra(h5_path, model, out / "spectra.png")
-    return FitOutput(h5_path=h5_path, x=x, stats=stats, model=model, pictures=[prefit, spectra])
+        pictures = [prefit]
+        if stats["committed"]:
+            pictures.append(save_figure(draw("spectra", h5_path), out / "spectra.png"))
+    model = read_model_cube(h5_path)
+    return FitOutput(h5_path=h5_path, x=x, stats=stats, model=model, pictures=pictures)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -58,6 +58,8 @@ def summarise(report: DemoReport) -> None:
         "time": f"{report.elapsed_s:.1f} s",
         "file": str(report.fit.h5_path),
         "pictures": ", ".join(str(p) for p in report.fit.pictures),
+        "look at it": f"cubefit dashboard {report.fit.h5_path}",
+        "more pictures": f"cubefit plot all {report.fit.h5_path} -o {report.fit.h5_path.parent}",
     }
     for name, value in rows.items():
         table.add_row(name, Text(value))

@@ -141,22 +141,8 @@ def excess_course(columns: Mapping[str, Float], *, has_noise: bool) -> Course:
 
 
 def prefit(source: Source) -> Figure:
-    """Draw data, templates, LOSVDs and stored models, as they are before a fit."""
-    seen = read_snapshot(source.path)
-    return prefit_panels(
-        ln_wave=seen.ln_wave,
-        spectra=seen.spectra,
-        spectrum_labels=[f"spaxel {s}" for s in seen.spaxels],
-        mask=seen.mask,
-        templates=seen.templates,
-        template_labels=seen.template_labels,
-        velocity_kms=seen.velocity_kms,
-        losvds=seen.losvds,
-        losvd_labels=[f"s={s}, c={c}" for s, c in seen.losvd_pairs],
-        dln_template=seen.dln_template,
-        models=seen.models,
-        model_labels=[f"s={s}, c={c}, p={p}" for s, c, p in seen.model_triples],
-    )
+    """Draw data, templates, LOSVDs and stored models, also while the HyperCube is built."""
+    return prefit_panels(**read_snapshot(source.path).panels())
 
 
 def _over_pixels(source: Source, values: Float) -> Float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -36,6 +37,23 @@ class Snapshot:
     losvds: Float
     model_triples: list[tuple[int, int, int]]
     models: Float
+
+    def panels(self) -> dict[str, Any]:
+        """Return the arguments of `cubefit.report.prefit_panels`."""
+        return {
+            "ln_wave": self.ln_wave,
+            "spectra": self.spectra,
+            "spectrum_labels": [f"spaxel {s}" for s in self.spaxels],
+            "mask": self.mask,
+            "templates": self.templates,
+            "template_labels": self.template_labels,
+            "velocity_kms": self.velocity_kms,
+            "losvds": self.losvds,
+            "losvd_labels": [f"s={s}, c={c}" for s, c in self.losvd_pairs],
+            "dln_template": self.dln_template,
+            "models": self.models,
+            "model_labels": [f"s={s}, c={c}, p={p}" for s, c, p in self.model_triples],
+        }
 
 
 def spread(count: int, n: int) -> list[int]:
