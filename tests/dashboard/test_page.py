@@ -47,7 +47,11 @@ def test_a_page_without_a_file_waits_and_then_shows_it(galaxy_problem, tmp_path)
     assert "nothing is fitted yet" in page.header.view.text
     assert page.body.children
     assert np.isnan(page.spectrum.lines.data["model"]).all()
-    assert len(page.masses.points.data["x"]) == 0
+    parts = (page.masses, page.populations, page.curves, page.tiles)
+    assert not any(part.view.visible for part in parts)
+    PipelineRunner(live.path).solve_all(method="exact", verbose=False)
+    refreshed(live, page)
+    assert [part.view.visible for part in parts] == [True, True, True, False]
 
 
 def test_names_in_the_page_are_text_and_no_markup(galaxy_problem, tmp_path):

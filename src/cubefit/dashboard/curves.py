@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 from bokeh.layouts import column, row
-from bokeh.models import RadioButtonGroup
+from bokeh.models import Div, RadioButtonGroup
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
@@ -73,12 +73,14 @@ class CurvesPanel:
         self.choice.on_change("active", self._chosen)
         self._seen: tuple[History, int] | None = None
         self.view = column(
-            self.choice, row(*self._figures, sizing_mode="stretch_width"),
+            row(Div(text="<b>How the fit converges</b>", align="center"), self.choice),
+            row(*self._figures, sizing_mode="stretch_width"),
             sizing_mode="stretch_width",
-        )  # fmt: skip
+        )
 
     def update(self, look: Look) -> None:
         """Show the history of the fit."""
+        self.view.visible = look.history is not None and look.history.n_rows > 0
         if look.history is not None and look.galaxy is not None:
             self._seen = look.history, max(look.galaxy.n_voxels, 1)
             self._draw()

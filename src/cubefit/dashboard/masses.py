@@ -54,10 +54,10 @@ class MassesPanel:
             [1e-12, 1e3], [1e-12, 1e3], color=QUIET_COLOUR, legend_label="equal shares"
         )
         self._by_weight.legend.location = "top_left"
-        self._by_other = self._figure(NUMBER)
+        self._by_other = self._figure(NUMBER, visible=False)
         self.view = column(self.select, self._by_weight, self._by_other)
 
-    def _figure(self, x: str, **settings: str) -> figure:
+    def _figure(self, x: str, **settings: str | bool) -> figure:
         made = new_figure(
             x,
             "Weight of the component / sum",
@@ -90,6 +90,7 @@ class MassesPanel:
     def update(self, look: Look) -> None:
         """Show the newest weights."""
         self._look = look
+        self.view.visible = look.weights is not None
         self._draw()
 
     def _chosen(self, attr: str, old: object, new: object) -> None:

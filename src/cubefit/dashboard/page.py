@@ -7,7 +7,7 @@ from typing import Final
 
 from bokeh.document import Document
 from bokeh.layouts import column, row
-from bokeh.models import Column, Div
+from bokeh.models import Column
 
 from cubefit.dashboard.curves import CurvesPanel
 from cubefit.dashboard.galaxy_map import GalaxyMap
@@ -59,6 +59,8 @@ class Page:
         self.header.update(look)
         if look.number == self._shown or time.monotonic() < self._next:
             return
+        if look.galaxy is not None and look.galaxy is not self._galaxy:
+            self._begin(look.galaxy)
         started = time.perf_counter()
         self._show(look)
         self._shown = look.number
@@ -68,8 +70,6 @@ class Page:
     def _show(self, look: Look) -> None:
         if look.galaxy is None:
             return
-        if look.galaxy is not self._galaxy:
-            self._begin(look.galaxy)
         self.map.update(look)
         self.curves.update(look)
         self.masses.update(look)
@@ -94,7 +94,6 @@ class Page:
                 self.tiles.view,
                 sizing_mode="stretch_width",
             ),
-            Div(text="<b>How the fit converged</b>"),
             self.curves.view,
         ]
 

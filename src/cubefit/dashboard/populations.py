@@ -76,6 +76,7 @@ class PopulationsPanel:
     def update(self, look: Look) -> None:
         """Show the newest weights."""
         self._look = look
+        self.view.visible = look.weights is not None
         self._draw()
 
     def _chosen(self, attr: str, old: object, new: object) -> None:
@@ -85,7 +86,6 @@ class PopulationsPanel:
     def _draw(self) -> None:
         look = self._look
         if look is None or look.weights is None:
-            self._figure.title.text = "No weights yet"
             return
         light = look.weights.x * self._galaxy.template_light
         total = float(light.sum()) or 1.0

@@ -68,6 +68,7 @@ class SpectrumPanel:
         observed, wave = self._spectrum(galaxy, spaxel), galaxy.wave
         model, missing = np.full(wave.size, np.nan), np.full(wave.size, np.nan)
         title = f"Spaxel {spaxel}: no weights yet, so no model"
+        self._below.visible = look.weights is not None
         residual = missing
         if look.weights is not None:
             model = galaxy.model_spectrum(spaxel, look.weights.x, look.weights.normalization)

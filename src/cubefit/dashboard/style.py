@@ -43,7 +43,7 @@ def new_figure(x: str, y: str, title: str, **settings: Any) -> figure:
     made.title.text_font_size = "13px"
     for axis in made.axis:
         if isinstance(axis, LogAxis):
-            axis.ticker = LogTicker(desired_num_ticks=5, mantissas=[1, 2, 5])
+            axis.ticker = LogTicker(desired_num_ticks=4, mantissas=[1, 2, 5])
     return made
 
 
