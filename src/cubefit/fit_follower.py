@@ -142,7 +142,7 @@ class Follower:
             self.epochs_finished(state),
             state=numbers_of(state, self._first_epoch, self._last_epoch),
             chi2=chi2,
-            objective=chi2,
+            objective=0.5 * chi2,
         )
 
     def how_to_go_on(self, *, saved: bool) -> str:

@@ -1,5 +1,7 @@
 """The page without a browser: what its panels hold, and when they change."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from bokeh.document import Document
@@ -156,16 +158,20 @@ def test_the_curves_are_the_metrics(fitted):
     np.testing.assert_allclose(curves["nnz"].data["x"], columns["epoch"])
 
 
-def test_the_tiles_show_when_there_is_a_cube(galaxy_file):
+def test_the_tiles_show_while_there_are_some_to_build(galaxy_file):
     live, page = opened(galaxy_file)
     assert not page.tiles.view.visible
     build_hypercube(galaxy_file, S_chunk=4, C_chunk=2, P_chunk=5, verbose=False)
     refreshed(live, page)
+    assert not page.tiles.view.visible
+    done = live.now.done.copy()
+    done[2] = False
+    page.tiles.update(replace(live.now, done=done))
     assert page.tiles.view.visible
     (share,) = page.tiles.image.data["share"]
     assert share.shape == (3, 3)
-    assert (share == 1).all()
-    assert page.tiles.view.title.text == "HyperCube: 27 of 27 tiles"
+    np.testing.assert_array_equal(share, [[1] * 3, [1] * 3, [0] * 3])
+    assert page.tiles.view.title.text == "HyperCube: 18 of 27 tiles"
 
 
 def test_the_page_changes_only_with_the_file_and_not_too_often(fitted):
@@ -217,6 +223,15 @@ def test_the_page_does_without_what_a_file_does_not_have(galaxy_problem, tmp_pat
     assert np.sum(page.populations.cells.data["share"]) == pytest.approx(1.0)
     if missing == "noise":
         assert "%" in page.spectrum.title
+
+
+def test_ages_without_a_logarithm_are_no_end_of_the_page(galaxy_problem, tmp_path):
+    axes = {"metallicity": [-1.0, 0.0], "age": [-1.0, 0.0, 1.0], "alpha": [0.0, 0.4]}
+    path = galaxy_problem.populate(tmp_path / "cube.h5", template_axes=axes)
+    PipelineRunner(path).solve_all(method="exact", verbose=False)
+    _, page = opened(path)
+    assert np.isnan(page.masses.points.data["age"]).all()
+    assert np.sum(page.populations.cells.data["share"]) == pytest.approx(1.0)
 
 
 def test_the_plane_sums_over_other_axes_in_any_order(galaxy_problem, tmp_path):

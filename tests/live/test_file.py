@@ -80,7 +80,7 @@ def test_a_committed_solution_is_shown(noisy):
     )
     look = seen(noisy)
     np.testing.assert_array_equal(look.weights.x.ravel(), x)
-    assert look.weights.told.startswith("committed solution of 2")
+    assert look.weights.told.startswith("solution saved at 2")
     np.testing.assert_array_equal(look.orbit_weights, np.arange(1.0, 6.0))
     assert tone_of(look) == "done"
     assert f"chi2 per voxel {stats['chi2_per_voxel']:.4g}" in headline(look)

@@ -40,21 +40,24 @@ def demo(
 def summarise(report: DemoReport) -> None:
     """Print what the demo found."""
     stats = report.fit.stats
-    table = Table(title="CubeFit demo: recovered against true", show_header=False)
+    table = Table(title="CubeFit demo, a mock galaxy: fitted against true", show_header=False)
     table.add_column()
     table.add_column(overflow="fold")
     rows = {
         "chi2 per voxel": f"{stats['chi2_per_voxel']:.3f} (the true galaxy: "
-        f"{report.true_chi2_per_voxel:.3f}; {stats['n_voxels']:,} voxels)",
+        f"{report.true_chi2_per_voxel:.3f}; {stats['n_voxels']:,} voxels, that is "
+        "spaxels x wavelengths)",
         "total mass": f"{report.total_mass:.3f} (truth 1)",
         "light error of the components": f"{100 * report.light_error:.1f} % of the total light",
         "mass error of the components": f"{100 * report.mass_error:.1f} % of the total mass "
         "(the orbit weights hold their ratios)",
         "mean age, by light": "{:.2f} Gyr (truth {:.2f} Gyr)".format(*report.ages_by_light),
-        "mean age, by mass": "{:.2f} Gyr (truth {:.2f} Gyr)".format(*report.ages_by_mass),
+        "mean age, by mass": "{:.2f} Gyr (truth {:.2f} Gyr; less certain, for old stars give "
+        "little light)".format(*report.ages_by_mass),
         "log age per component, by light": f"{report.log_age_rms:.3f} dex rms error",
         "[M/H] per component, by light": f"{report.metal_rms:.3f} dex rms error",
-        "optimum": f"no x lowers the objective by more than {stats['gap_rel']:.0e} of it",
+        "optimum": "no other weights lower chi2 and priors together by more than "
+        f"{stats['gap_rel']:.0e} of them",
         "time": f"{report.elapsed_s:.1f} s",
         "file": str(report.fit.h5_path),
         "pictures": ", ".join(str(p) for p in report.fit.pictures),

@@ -22,7 +22,7 @@ from cubefit.store.history import History
 
 MOST_POINTS: Final = 1000
 """Of a curve: more are not seen."""
-CHOICES: Final = ("against time", "against epoch or round")
+CHOICES: Final = ("against time", "against iteration")
 UNITS: Final = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 PANELS: Final = {
     "Misfit per voxel": (
@@ -35,12 +35,12 @@ PANELS: Final = {
     "Rms residual": (
         "log",
         {
-            "train_rmse_ewma": ("training (average)", POINT_COLOUR),
+            "train_rmse_ewma": ("training (running average)", POINT_COLOUR),
             "val_rmse": ("validation", MODEL_COLOUR),
         },
     ),
-    "Duality gap / objective": ("log", {"gap_rel": ("", POINT_COLOUR)}),
-    "Step: change of the weights": ("log", {"delta_x_rel": ("", SECOND_COLOUR)}),
+    "Distance to the optimum, at most": ("log", {"gap_rel": ("", POINT_COLOUR)}),
+    "Change of the weights": ("log", {"delta_x_rel": ("", SECOND_COLOUR)}),
     "Weights above zero": ("linear", {"nnz": ("", SECOND_COLOUR)}),
 }
 """Scale of the y axis, and label and colour of each curve, by title."""

@@ -23,11 +23,10 @@ from cubefit.dashboard.style import MODEL_COLOUR, PALETTE, new_figure, source
 from cubefit.inverse.means import spaxel_means
 from cubefit.live import Galaxy, Look
 from cubefit.live.sky import sky_of
-from cubefit.results.axes import properties_of
 
 Float = NDArray[np.float64]
 
-LIGHT: Final = "light per pixel (data)"
+LIGHT: Final = "light per spatial pixel (data)"
 AGE: Final = "mean age, by light (fit) [Gyr]"
 METAL: Final = "mean [M/H], by light (fit) [dex]"
 FITTED: Final = {AGE: "log_age", METAL: "metal"}
@@ -60,7 +59,7 @@ class GalaxyMap:
         self.sky = sky_of(galaxy)
         self.light = self.sky.spread(galaxy.flux, extensive=self.sky.has_positions)
         """Of each pixel, shape (nPix,)."""
-        self._properties = properties_of(galaxy.axes)
+        self._properties = galaxy.properties
         known = [label for label, name in FITTED.items() if name in self._properties]
         self.select = Select(
             title="The galaxy (click a spaxel)", options=[LIGHT, *known], value=LIGHT, name="map_of"

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from cubefit.dashboard.style import PALETTE, QUIET_COLOUR, new_figure, source
 from cubefit.inverse.means import component_means
 from cubefit.live import Galaxy, Look
-from cubefit.results.axes import properties_of
 
 Float = NDArray[np.float64]
 
@@ -50,6 +49,7 @@ class MassesPanel:
         self.select.on_change("value", self._chosen)
         self._colours = LinearColorMapper(palette=PALETTE, low=0, high=1, nan_color=QUIET_COLOUR)
         self._by_weight = self._figure("Orbit weight / sum", x_axis_type="log")
+        self._by_weight.title.text = "On the line by construction if the fit was given them"
         self._by_weight.line(
             [1e-12, 1e3], [1e-12, 1e3], color=QUIET_COLOUR, legend_label="equal shares"
         )
@@ -82,7 +82,8 @@ class MassesPanel:
                 ("mean age [Gyr]", "@gyr")]  # fmt: skip
         made.add_tools(HoverTool(renderers=[drawn], tooltips=tips))
         made.add_layout(
-            ColorBar(color_mapper=self._colours, width=8, title="log age [Gyr]", padding=3), "right"
+            ColorBar(color_mapper=self._colours, width=8, title="log10(age / Gyr)", padding=3),
+            "right",
         )
         made.on_event(Tap, self._tapped)
         return made
@@ -156,7 +157,7 @@ class MassesPanel:
 
 def mean_log_age(galaxy: Galaxy, x: Float) -> Float:
     """Return the mean log10(age / Gyr) of each component by light, NaN where not known."""
-    found = properties_of(galaxy.axes).get("log_age")
+    found = galaxy.properties.get("log_age")
     if found is None:
         return np.full(x.shape[0], np.nan)
     return component_means(x * galaxy.template_light, found.values)

@@ -16,7 +16,7 @@ from cubefit.results.axes import Axis
 Float = NDArray[np.float64]
 
 ALL: Final = "all"
-MOST_TICKS: Final = 9
+MOST_TICKS: Final = 6
 
 
 class PopulationsPanel:
@@ -61,12 +61,14 @@ class PopulationsPanel:
         for axis, values in ((self._figure.xaxis, self._x), (self._figure.yaxis, self._y)):
             places = spread_ticks(values.values.size)
             axis.ticker = FixedTicker(ticks=places)
-            axis.major_label_overrides = {int(i): f"{values.values[i]:.3g}" for i in places}
+            axis.major_label_overrides = {int(i): f"{values.values[i]:.2g}" for i in places}
         self._figure.grid.visible = False
         tips = [(self._x.long_name, "@age"), (self._y.long_name, "@metal"),
                 ("share of the light", "@share{0.0000}")]  # fmt: skip
         self._figure.add_tools(HoverTool(renderers=[drawn], tooltips=tips))
-        self._figure.add_layout(ColorBar(color_mapper=self._colours, width=8, padding=3), "right")
+        self._figure.add_layout(
+            ColorBar(color_mapper=self._colours, width=8, padding=3, title="share"), "right"
+        )
         self.view = column(self.select, self._figure, sizing_mode="stretch_width")
 
     def pick(self, component: int) -> None:

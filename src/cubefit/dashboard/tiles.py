@@ -12,7 +12,7 @@ PALETTE = ("#eeeeee", "#c7dcef", "#8fbfe0", "#4a97c9", "#0072B2")
 
 
 class TilesPanel:
-    """A map of blocks of spaxels and components; it goes where there is no HyperCube."""
+    """A map of blocks of spaxels and components, as long as there are tiles to build."""
 
     def __init__(self) -> None:
         self.image = source(share=[], dw=[], dh=[])
@@ -42,7 +42,7 @@ class TilesPanel:
 
     def update(self, look: Look) -> None:
         """Show which tiles are done, as shares over the populations."""
-        self.view.visible = look.done is not None
+        self.view.visible = look.done is not None and not look.done.all()
         if look.done is None:
             return
         share = look.done.mean(axis=2).astype(np.float32)

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubefit.config import Normalization
+from cubefit.errors import InputError
 from cubefit.inputs import Grids
-from cubefit.results.axes import Axis, axes_of
+from cubefit.results.axes import Axis, Property, axes_of, properties_of
 from cubefit.results.tables import Pixels
 from cubefit.spectra.losvd import normalized_losvd
 from cubefit.spectra.spaxel_model import SpaxelModel
@@ -64,6 +65,14 @@ class Galaxy:
     def wave(self) -> Float:
         """Observed pixel centres in Angstrom, shape (L,)."""
         return np.asarray(np.exp(self.grids.obs_pix))
+
+    @property
+    def properties(self) -> dict[str, Property]:
+        """What every template has by its axes; nothing where the ages have no logarithm."""
+        try:
+            return properties_of(self.axes)
+        except InputError:
+            return {}
 
     def plane(self, values: Float, names: tuple[str, str]) -> Float:
         """Return values of the templates (P,) summed over all axes but two, as (rows, columns).

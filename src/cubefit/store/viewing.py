@@ -121,7 +121,7 @@ def newest_weights(file: h5py.File, shape: tuple[int, int], *, runs: bool) -> We
     dataset = file[schema.X_GLOBAL.path]
     return Weights(
         np.asarray(dataset[()], np.float64).reshape(shape),
-        f"committed solution of {dataset.attrs.get('written', 'an unknown time')}",
+        f"solution saved at {dataset.attrs.get('written', 'an unknown time')}",
         dataset.attrs.get(schema.ATTR_NORMALIZATION, own_normalization(file)),
     )
 
