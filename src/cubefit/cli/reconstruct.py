@@ -13,7 +13,9 @@ from cubefit.cli.work import File, Quiet, Threads
 @app.command()
 def reconstruct(
     file: File,
-    name: Annotated[str, typer.Option(help="Name of the model cube in the file.")] = "ModelCube",
+    name: Annotated[
+        str | None, typer.Option(help="Name of the model cube in the file; default ModelCube.")
+    ] = None,
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
@@ -23,7 +25,9 @@ def reconstruct(
     """
     with interruptible("run the same command again; the file is as it was."):
         from cubefit.reconstruction import reconstruct_model_cube_single
+        from cubefit.store import schema
 
+        name = schema.MODEL_CUBE.name if name is None else name
         made = reconstruct_model_cube_single(
             file, array_name=name, blas_threads=threads, verbose=not quiet
         )

@@ -39,7 +39,7 @@ PANELS: Final = {
             "val_rmse": ("validation", MODEL_COLOUR),
         },
     ),
-    "Distance to the optimum, at most": ("log", {"gap_rel": ("", POINT_COLOUR)}),
+    "Gap to the optimum, at most": ("log", {"gap_rel": ("", POINT_COLOUR)}),
     "Change of the weights": ("log", {"delta_x_rel": ("", SECOND_COLOUR)}),
     "Weights above zero": ("linear", {"nnz": ("", SECOND_COLOUR)}),
 }

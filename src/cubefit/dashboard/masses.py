@@ -49,7 +49,7 @@ class MassesPanel:
         self.select.on_change("value", self._chosen)
         self._colours = LinearColorMapper(palette=PALETTE, low=0, high=1, nan_color=QUIET_COLOUR)
         self._by_weight = self._figure("Orbit weight / sum", x_axis_type="log")
-        self._by_weight.title.text = "On the line by construction if the fit was given them"
+        self._by_weight.title.text = "On the line if the fit was given them"
         self._by_weight.line(
             [1e-12, 1e3], [1e-12, 1e3], color=QUIET_COLOUR, legend_label="equal shares"
         )
