@@ -17,7 +17,7 @@ from bokeh.document import Document
 from benchmarks.cases import medium_mock
 from cubefit import FitTracker, H5Manager, PipelineRunner, TrackerConfig
 from cubefit.dashboard import Page
-from cubefit.kz_fitSpec import populate
+from cubefit.npz_inputs import populate
 from cubefit.live import LiveFile
 from cubefit.spectra.grids import SPEED_OF_LIGHT_KMS
 

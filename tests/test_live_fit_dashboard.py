@@ -74,6 +74,23 @@ def test_after_a_fit_it_shows_all_of_it(galaxy, problem):
     assert image.std() > 0.05
 
 
+@pytest.mark.parametrize(
+    "axes",
+    [
+        {"metallicity": [0, 0], "age": [1, 3, 10], "alpha": [0.0, 0.4]},
+        {"metallicity": [0, -1], "age": [5, 5, 5], "alpha": [0.0, 0.4]},
+        {"metallicity": [0, -1], "age": [0, 1, 2], "alpha": [0.0, 0.4]},
+        {"$x_$": [0, -1], "age": [1, 3, 10], "alpha": [0.0, 0.4]},
+    ],
+)
+def test_axes_that_make_no_plane_are_no_end_of_the_picture(galaxy, problem, axes):
+    problem.populate(galaxy, template_axes=axes, overwrite=True)
+    PipelineRunner(galaxy).solve_all(method="exact", verbose=False)
+    _, found = panels(galaxy)
+    assert words(found["plane"]) == ["no ages and metallicities to show"]
+    render_and_read(galaxy)
+
+
 def render_and_read(path):
     out = render_dashboard(path, path.with_name("still.png"))
     return out, imread(out)

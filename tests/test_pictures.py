@@ -365,3 +365,17 @@ def test_all_of_nothing_is_one_error(tmp_path, fitted):
 )
 def test_numbers_are_told_as_ranges(numbers, text):
     assert as_ranges(numbers) == text
+
+
+@pytest.mark.parametrize("kind", ["age-metallicity", "age-metallicity-components"])
+@pytest.mark.parametrize("ages", [[0.0, 1.0, 2.0], [-1.0, 0.0, 1.0]])
+def test_a_plane_needs_ages_above_zero(rich, tmp_path, kind, ages):
+    path = rich.populate(tmp_path / "cube.h5", template_axes=AXES | {"age": ages})
+    PipelineRunner(path).solve_all(epochs=1, verbose=False)
+    with pytest.raises(InputError, match="the plane needs ages above zero in Gyr"):
+        draw(kind, path)
+
+
+def test_a_unit_that_is_no_math_is_refused(fitted):
+    with pytest.raises(InputError, match="is no math that can be drawn"):
+        draw("light-map", fitted, pixel_unit="$x_$")

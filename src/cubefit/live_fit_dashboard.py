@@ -122,7 +122,7 @@ def sky_view(sky: Sky, light: Float) -> SkyView:
     return SkyView(
         x=sky.x if grid is None else grid.x,
         y=sky.y if grid is None else grid.y,
-        pixel=sky.pixel,
+        steps=sky.steps,
         light=light if grid is None else grid.image_of(light),
         labels=("x [as given]", "y [as given]") if sky.has_positions else ("Spaxels in order", ""),
     )
@@ -153,7 +153,9 @@ def weight_views(look: Look, galaxy: Galaxy) -> dict[str, Any]:
         expected=None if expected is None else expected / expected.sum(),
     )
     axes = {axis.name: axis.values for axis in galaxy.axes}
-    if not {"age", "metal"} <= set(axes) or not (axes["age"] > 0).all():
+    drawn = [axes[name] for name in ("age", "metal") if name in axes]
+    distinct = all(np.unique(values).size == values.size for values in drawn)
+    if len(drawn) < 2 or not distinct or not (axes["age"] > 0).all():
         return {"masses": masses, "plane": None}
     plane = galaxy.plane((x * galaxy.template_light).sum(axis=0), ("metal", "age"))
     by_age, by_metal = np.argsort(axes["age"]), np.argsort(axes["metal"])

@@ -204,6 +204,7 @@ def test_errors_are_red_on_a_terminal(monkeypatch, tmp_path):
         (FileExistsError(17, "File exists", "out"), "out: File exists."),
         (OSError("no code"), "no code"),
         (StoreError("a.h5 is\n  damaged."), "a.h5 is damaged."),
+        (MemoryError(), "Not enough memory: use"),
         (MemoryError("Unable to allocate 9 GiB"), "Not enough memory (Unable to allocate 9 GiB)"),
     ],
 )

@@ -267,3 +267,13 @@ def test_long_curves_are_thinned_to_their_end():
     assert found["x"][-1] == 9998.0
     assert np.isfinite(found["y"]).all()
     assert (found["y"] > 0).all()
+
+
+def test_pixels_wider_than_high_are_drawn_where_they_are(galaxy_problem, tmp_path):
+    x = 4.0 * galaxy_problem.optional["xpix"]
+    _, page = opened(galaxy_problem.populate(tmp_path / "cube.h5", xpix=x))
+    image = next(
+        r.glyph for r in page.map._figure.renderers if r.glyph.__class__.__name__ == "Image"
+    )
+    assert (image.x, image.dw) == (-1.0, 16.0)
+    assert (image.y, image.dh) == (-0.25, 3.0)

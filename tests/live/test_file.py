@@ -131,7 +131,8 @@ def test_a_build_is_followed_tile_by_tile(populated):
     with sole_writer(populated, "build") as lock:
         lock.tell(filling_since=time.time() - 10.0, tiles_before=7)
         live.refresh()
-        assert "Building the HyperCube: 27 of 27 tiles (100 %), 2 tiles/s" in headline(live.now)
+        assert "Building the HyperCube: 27 of 27 tiles (100 %)" in headline(live.now)
+        assert 0 < live.now.status.build.tiles_per_s <= 2.0
 
 
 def test_other_inputs_in_its_place_are_another_galaxy(problem, populated):
@@ -186,3 +187,17 @@ def test_what_is_fitted_is_said_in_numbers(problem, tmp_path):
     assert "7 spaxels x 40 pixels" in said
     assert "5 orbit components x 12 stellar populations" in said
     assert "(2 [M/H] x 3 age x 2 [alpha/Fe]): 60 weights" in said
+
+
+def test_a_passing_error_is_no_end_of_the_watch(populated, monkeypatch):
+    live = LiveFile(populated)
+
+    def stale(path):
+        raise OSError("Stale file handle")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("cubefit.live.file.who_writes", stale)
+        assert live.refresh()
+        assert "Stale file handle" in headline(live.now)
+    assert live.refresh()
+    assert live.now.problem == ""

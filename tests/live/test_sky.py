@@ -20,7 +20,7 @@ def sky(spaxel: np.ndarray) -> Sky:
     rows, columns = spaxel.shape
     y, x = (STEP * a.ravel() for a in np.indices((rows, columns)))
     grid = regular_grid(x, y)
-    return Sky(x=x, y=y, spaxel=spaxel.ravel(), grid=grid, has_positions=True, pixel=STEP)
+    return Sky(x=x, y=y, spaxel=spaxel.ravel(), grid=grid, has_positions=True, steps=(STEP, STEP))
 
 
 @st.composite
@@ -76,7 +76,7 @@ def test_positions_on_no_grid_are_squares_that_share_the_area(populated):
     pixels = Pixels(bins=np.arange(400, dtype=np.int32) % 7, x=x, y=y)
     found = sky_of(replace(read_galaxy(populated), pixels=pixels))
     assert found.grid is None
-    assert found.pixel == pytest.approx(0.5, rel=0.05)
+    assert found.steps == pytest.approx((0.5, 0.5), rel=0.05)
     assert found.nearest(x[13], y[13]) == 13 % 7
 
 
@@ -84,5 +84,18 @@ def test_positions_on_no_grid_are_squares_that_share_the_area(populated):
 def test_pixels_in_one_row_or_one_place(populated, n):
     pixels = Pixels(bins=np.zeros(n, np.int32), x=2.0 * np.arange(n), y=np.zeros(n))
     found = sky_of(replace(read_galaxy(populated), pixels=pixels))
-    assert found.pixel == (2.0 if n > 1 else 1.0)
+    assert found.steps == ((2.0, 2.0) if n > 1 else (1.0, 1.0))
     assert found.outline(0).shape == (2 * n + 2, 4)
+
+
+def test_pixels_of_a_grid_may_be_wider_than_high(populated):
+    y, x = np.indices((3, 4)).reshape(2, -1)
+    pixels = Pixels(bins=np.arange(12, dtype=np.int32) % 7, x=2.0 * x, y=0.5 * y)
+    found = sky_of(replace(read_galaxy(populated), pixels=pixels))
+    assert found.steps == (2.0, 0.5)
+    assert found.nearest(0.9, 0.0) == 0
+    assert found.nearest(0.0, 1.9) is None
+    one = found.outline(6)
+    assert one.shape == (4, 4)
+    assert np.ptp(one[:, [0, 2]]) == 2.0
+    assert np.ptp(one[:, [1, 3]]) == 0.5

@@ -93,6 +93,7 @@ def test_edges_lie_halfway():
         ({"weights": weights(2)}, "weights has shape"),
         ({"weights": -weights()}, "negative"),
         ({"metal": np.zeros(3)}, "metal are the same"),
+        ({"log_age": np.array([-np.inf, *LOG_AGE[1:]])}, "log_age holds NaN or infinite"),
         ({"weights": weights()[:0], "titles": []}, "0 planes"),
         ({"weights": weights(25), "titles": ["c"] * 25}, "25 planes: choose 1 to 24"),
     ],

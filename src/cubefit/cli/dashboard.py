@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import webbrowser
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from cubefit.cli.root import app
 from cubefit.errors import DependencyError
+
+NICENESS: Final = 10
+"""The writer of the file comes first."""
 
 
 @app.command()
@@ -39,6 +43,8 @@ def dashboard(
         raise DependencyError(
             f'The dashboard needs {error.name}: pip install "cubefit[dashboard]".'
         ) from error
+    with suppress(OSError):
+        os.nice(NICENESS)
     with (
         suppress(KeyboardInterrupt),
         DashboardServer(file, host=host, port=port, origins=allow_origin or ()) as server,

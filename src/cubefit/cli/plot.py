@@ -31,7 +31,7 @@ def numbers_of(option: str, text: str | None) -> tuple[int, ...] | None:
         return None
     numbers: list[int] = []
     for part in text.split(","):
-        found = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part, re.ASCII)
+        found = re.fullmatch(r"\s*(\d{1,7})\s*(?:-\s*(\d{1,7})\s*)?", part, re.ASCII)
         if found is None or int(found[2] or found[1]) < int(found[1]):
             raise ConfigError(f"{option} {text}: give numbers and ranges, such as 0,3-5.")
         numbers.extend(range(int(found[1]), int(found[2] or found[1]) + 1))

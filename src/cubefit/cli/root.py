@@ -62,7 +62,8 @@ class Verbs(TyperGroup):
 def sentence_of(error: Exception) -> str:
     """Return what an error says, in one line."""
     if isinstance(error, MemoryError):
-        return f"Not enough memory ({error}): use a machine with more, or end other programs."
+        told = f" ({error})" if str(error) else ""
+        return f"Not enough memory{told}: use a machine with more, or end other programs."
     if isinstance(error, OSError) and not isinstance(error, CubeFitError) and error.strerror:
         return f"{error.filename or 'the system'}: {error.strerror}."
     return " ".join(str(error).split())

@@ -92,12 +92,13 @@ class GalaxyMap:
     def _layer(self, mapper: ContinuousColorMapper) -> tuple[Any, Any]:
         """Return pixels and colour bar of one colour scale: one of the two is shown."""
         sky, grid = self.sky, self.sky.grid
+        width, height = sky.steps
         if grid is None:
             drawn = self._figure.rect(
                 x="x",
                 y="y",
-                width=sky.pixel,
-                height=sky.pixel,
+                width=width,
+                height=height,
                 source=self.pixels,
                 fill_color={"field": "value", "transform": mapper},
                 line_color=None,
@@ -105,10 +106,10 @@ class GalaxyMap:
         else:
             drawn = self._figure.image(
                 image="value",
-                x=float(grid.x[0]) - 0.5 * sky.pixel,
-                y=float(grid.y[0]) - 0.5 * sky.pixel,
-                dw=grid.x.size * sky.pixel,
-                dh=grid.y.size * sky.pixel,
+                x=float(grid.x[0]) - 0.5 * width,
+                y=float(grid.y[0]) - 0.5 * height,
+                dw=grid.x.size * width,
+                dh=grid.y.size * height,
                 source=self.pixels,
                 color_mapper=mapper,
             )
@@ -134,8 +135,10 @@ class GalaxyMap:
     def _values(self) -> Drawn:
         name = FITTED.get(self.select.value)
         weights = None if self._look is None else self._look.weights
-        if name is None or weights is None:
+        if name is None:
             return Drawn(self.light, is_light=True)
+        if weights is None:
+            return Drawn(np.full(self.light.shape, np.nan), is_light=False)
         share = self._galaxy.share(weights.normalization)
         light = weights.x * self._galaxy.template_light
         means = spaxel_means(share, light, self._properties[name].values)

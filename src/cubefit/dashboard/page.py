@@ -38,6 +38,7 @@ class Page:
         self._live = live
         self._shown: int | None = None
         self._next = 0.0
+        self._look = live.now
         self._galaxy: Galaxy | None = None
         self.spaxel = 0
         self.header = Header()
@@ -70,6 +71,7 @@ class Page:
     def _show(self, look: Look) -> None:
         if look.galaxy is None:
             return
+        self._look = look
         self.map.update(look)
         self.curves.update(look)
         self.masses.update(look)
@@ -101,7 +103,8 @@ class Page:
         """Show another spaxel."""
         self.spaxel = spaxel
         self.map.mark(spaxel)
-        self._show_spectrum(self._live.now)
+        # The panels are of the look that is shown, which may not be the newest.
+        self._show_spectrum(self._look)
 
     def _show_spectrum(self, look: Look) -> None:
         try:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -23,8 +21,6 @@ LOOPBACK: Final = ("localhost", "127.0.0.1")
 LOOK_EVERY_S: Final = 1.0
 REST: Final = 25.0
 """Times what a look took until the next one: looking takes 4 % of one core at most."""
-NICENESS: Final = 10
-"""The writer comes first."""
 
 
 class DashboardServer:
@@ -95,8 +91,6 @@ class DashboardServer:
 
     def __enter__(self) -> Self:
         """Start listening."""
-        with suppress(OSError):
-            os.nice(NICENESS)
         self._server.start()
         threading.Thread(target=self._watch, name="cubefit-watch", daemon=True).start()
         return self

@@ -96,8 +96,9 @@ class SpectrumPanel:
 
     def _spectrum(self, galaxy: Galaxy, spaxel: int) -> SpaxelSpectrum:
         """Return what was observed, read once; shade what the fit does not use."""
-        if self._observed is not None and self._observed[:2] == (galaxy, spaxel):
-            return self._observed[2]
+        seen = self._observed
+        if seen is not None and seen[0] is galaxy and seen[1] == spaxel:
+            return seen[2]
         found = galaxy.spectrum(spaxel)
         self._observed = galaxy, spaxel, found
         self.unused.data = strips(np.exp(edges_of(galaxy.grids.obs_pix)), found.used)

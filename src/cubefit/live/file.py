@@ -85,18 +85,25 @@ class LiveFile:
     def refresh(self) -> bool:
         """Look again if the file has changed; return whether there is something new."""
         with self._lock:
-            found = fingerprint(self.path)
+            try:
+                found = fingerprint(self.path)
+            except OSError as error:
+                self.now = Look(path=self.path, number=self.now.number + 1, problem=str(error))
+                self._seen = "nothing"
+                return True
             if found == self._seen:
                 return False
             started = time.perf_counter()
             self.now = self._look(found)
-            self._seen = found
+            # What could not be read is tried again: a passing error leaves no mark on the file.
+            self._seen = found if found is None or not self.now.problem else "nothing"
             self.cost_s = time.perf_counter() - started
             return True
 
     def _look(self, found: Fingerprint | None) -> Look:
         number = self.now.number + 1
         if found is None:
+            self._galaxy = None
             return Look(
                 path=self.path,
                 number=number,

@@ -32,8 +32,8 @@ class Sky:
     """The regular grid that the pixels lie on; None where they lie on none."""
     has_positions: bool
     """False where the file knows no positions, and the spaxels stand in order."""
-    pixel: float
-    """Width of a pixel."""
+    steps: tuple[float, float]
+    """Width and height of a pixel."""
 
     def spread(self, values: Float, *, extensive: bool) -> Float:
         """Return values of spaxels (S,) as values of pixels (nPix,)."""
@@ -50,22 +50,23 @@ class Sky:
         Sides that two of its pixels share, on whatever grid, are left out.
         """
         inside = self.spaxel == spaxel
-        half = 0.5 * self.pixel
+        half = 0.5 * np.array(self.steps * 2)
         x, y = self.x[inside, None], self.y[inside, None]
         ends = np.array([[-1, -1, 1, -1], [-1, 1, 1, 1], [-1, -1, -1, 1], [1, -1, 1, 1]]) * half
         places = np.stack([x, y, x, y], axis=-1) + ends
         sides = places.reshape(-1, 4)
         _, first, counts = np.unique(
-            np.rint(sides / (0.1 * self.pixel)), axis=0, return_index=True, return_counts=True
+            np.rint(sides / (0.2 * half)), axis=0, return_index=True, return_counts=True
         )
         return np.asarray(sides[first[counts == 1]])
 
     def nearest(self, x: float, y: float) -> int | None:
         """Return the spaxel at a point, None where there is none."""
-        distance = np.hypot(self.x - x, self.y - y)
+        width, height = self.steps
+        distance = np.hypot((self.x - x) / width, (self.y - y) / height)
         distance[self.spaxel < 0] = np.inf
         place = int(np.argmin(distance))
-        return int(self.spaxel[place]) if distance[place] <= REACH_PX * self.pixel else None
+        return int(self.spaxel[place]) if distance[place] <= REACH_PX else None
 
 
 def sky_of(galaxy: Galaxy) -> Sky:
@@ -76,7 +77,7 @@ def sky_of(galaxy: Galaxy) -> Sky:
         columns = math.ceil(math.sqrt(n))
         x, y = (np.arange(n) % columns).astype(float), -(np.arange(n) // columns).astype(float)
         grid = regular_grid(x, y)
-        return Sky(x=x, y=y, spaxel=np.arange(n), grid=grid, has_positions=False, pixel=1.0)
+        return Sky(x=x, y=y, spaxel=np.arange(n), grid=grid, has_positions=False, steps=(1.0, 1.0))
     try:
         found: PixelGrid | None = regular_grid(pixels.x, pixels.y)
     except InputError:
@@ -87,16 +88,16 @@ def sky_of(galaxy: Galaxy) -> Sky:
         spaxel=pixels.bins,
         grid=found,
         has_positions=True,
-        pixel=width_of(pixels.x, pixels.y, found),
+        steps=steps_of(pixels.x, pixels.y, found),
     )
 
 
-def width_of(x: Float, y: Float, grid: PixelGrid | None) -> float:
-    """Return the width of a pixel: the step of the grid, or what shares the area evenly."""
+def steps_of(x: Float, y: Float, grid: PixelGrid | None) -> tuple[float, float]:
+    """Return width and height of a pixel: those of the grid, or of a square with its even share."""
     if grid is not None:
-        steps = [float(axis[1] - axis[0]) for axis in (grid.x, grid.y) if axis.size > 1]
-        return min(steps, default=1.0)
-    area = float(np.ptp(x) * np.ptp(y))
-    return (
-        math.sqrt(area / x.size) if area > 0 else float(max(np.ptp(x), np.ptp(y))) / x.size or 1.0
-    )
+        steps = [float(v[1] - v[0]) if v.size > 1 else 0.0 for v in (grid.x, grid.y)]
+        return steps[0] or steps[1] or 1.0, steps[1] or steps[0] or 1.0
+    spans = float(np.ptp(x)), float(np.ptp(y))
+    area = spans[0] * spans[1]
+    side = math.sqrt(area / x.size) if area > 0 else max(spans) / x.size or 1.0
+    return side, side

@@ -268,11 +268,17 @@ def _planes(source: Source, groups: Sequence[tuple[str, list[int]]]) -> Figure:
             f"{source.path} does not know the {' and '.join(sorted(missing))} of its templates: "
             "populate with template_axes=, the values of each axis by name."
         )
+    ages = weights["age"].values
+    if not (ages > 0).all():
+        raise InputError(
+            f"The template ages of {source.path} reach down to {ages.min():g}: the plane needs ages "
+            "above zero in Gyr (not their logarithm); populate with template_axes of those."
+        )
     planes = weights.sum(set(weights.dims) - {"component", "age", "metal"})
     values = planes.transpose("component", "metal", "age").values
     return population_planes(
         weights=np.array([values[members].sum(axis=0) for _, members in groups]),
-        log_age=np.log10(weights["age"].values),
+        log_age=np.log10(ages),
         metal=weights["metal"].values,
         titles=[title for title, _ in groups],
         weight_label=source.by,

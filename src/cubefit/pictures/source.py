@@ -17,7 +17,7 @@ from cubefit.errors import ConfigError, MissingDataError
 from cubefit.inverse.objective import Objective
 from cubefit.reconstruction import reconstruct_matrix_free
 from cubefit.report import residuals
-from cubefit.report.style import require_width
+from cubefit.report.style import require_label, require_width
 from cubefit.results import FitResult
 from cubefit.results.fit_result import MeanKind
 from cubefit.results.tables import Pixels
@@ -52,6 +52,7 @@ class Choices:
         """Check what can be checked without a file."""
         if self.by is not None:
             require_choice("by", self.by, MeanKind)
+        require_label(self.pixel_unit)
         if self.width_inch is not None:
             require_width(self.width_inch)
         for name, chosen in (("components", self.components), ("spaxels", self.spaxels)):

@@ -89,8 +89,8 @@ class SkyView:
     x: NDArray[np.floating]
     """Of the pixels, shape (nPix,); of a regular grid, of its columns."""
     y: NDArray[np.floating]
-    pixel: float
-    """Width of a pixel."""
+    steps: tuple[float, float]
+    """Width and height of a pixel."""
     light: NDArray[np.floating]
     """Shape (nPix,), or (ny, nx)."""
     labels: tuple[str, str]
@@ -138,10 +138,11 @@ def fit_overview(
     Figure
     """
     figure = new_figure(*SIZE_INCH)
-    figure.suptitle(f"{headline}\n{details}", fontsize=9.0, x=0.01, ha="left", wrap=True)
+    title = figure.suptitle(f"{headline}\n{details}", fontsize=9.0, x=0.01, ha="left", wrap=True)
+    title.set_parse_math(False)  # Names of files and axes may hold dollars.
     axes: dict[str, Axes] = figure.subplot_mosaic(PANELS)  # type: ignore[arg-type]
     panel = MapPanel(values=sky.light, label="Light per pixel [data unit]", scale="log")
-    draw_map(figure, axes["map"], panel, sky.x, sky.y, (sky.pixel, sky.pixel), bar_above=False)
+    draw_map(figure, axes["map"], panel, sky.x, sky.y, sky.steps, bar_above=False)
     axes["map"].set_aspect("equal")
     axes["map"].autoscale_view()
     tidy(axes["map"], x=sky.labels[0], y=sky.labels[1])

@@ -69,7 +69,7 @@ def population_planes(
     ------
     InputError
         If shapes disagree, weights are negative or not finite, there is no panel or there are too
-        many, or two ages or metallicities are the same.
+        many, an age is not finite, or two ages or metallicities are the same.
     """
     require_shape(
         "weights", weights, (len(titles), metal.size, log_age.size), "titles, metal and log_age"
@@ -78,6 +78,11 @@ def population_planes(
         raise InputError(f"{len(titles)} planes: choose 1 to {MOST_PLANES} of them.")
     if not (np.isfinite(weights) & (weights >= 0)).all():
         raise InputError("weights hold negative, NaN or infinite values: fit again.")
+    if not np.isfinite(log_age).all():
+        raise InputError(
+            "log_age holds NaN or infinite values: the plane needs ages above zero in Gyr; populate "
+            "with template_axes of those."
+        )
     by_metal, by_age = np.argsort(metal), np.argsort(log_age)
     edges = cell_edges("log_age", log_age[by_age]), cell_edges("metal", metal[by_metal])
     ordered = weights[:, by_metal][:, :, by_age]

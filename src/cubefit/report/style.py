@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.mathtext import MathTextParser
 from matplotlib.ticker import (
     LogFormatterSciNotation,
     LogLocator,
@@ -71,6 +72,17 @@ def require_width(width_inch: float) -> None:
             f"A figure {width_inch:g} inch wide: give {WIDTHS_INCH[0]:g} to {WIDTHS_INCH[1]:g}, "
             f"such as {COLUMN_WIDTH_INCH} for one column or {PAGE_WIDTH_INCH} for two."
         )
+
+
+def require_label(text: str) -> None:
+    """Raise InputError unless a text can be drawn: between two dollars it is math."""
+    try:
+        MathTextParser("path").parse(text)
+    except ValueError:
+        raise InputError(
+            f"The label {text!r} is no math that can be drawn: mend what is between the dollars, "
+            "or write \\$ for a dollar."
+        ) from None
 
 
 def new_figure(width_inch: float, height_inch: float) -> Figure:

@@ -109,7 +109,10 @@ def newest_weights(file: h5py.File, shape: tuple[int, int], *, runs: bool) -> We
         if found is not None:
             x, epoch = found
             told = "fit under way" if runs else "unfinished fit"
-            return Weights(x.reshape(shape), f"{told}, {step} {epoch}", own_normalization(file))
+            acting = own_normalization(file)
+            if latest is not None:
+                acting = latest.run.get("normalization", acting)
+            return Weights(x.reshape(shape), f"{told}, {step} {epoch}", acting)
     if latest is not None and unfinished:
         return Weights(
             latest.x.reshape(shape),
