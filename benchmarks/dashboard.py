@@ -17,8 +17,8 @@ from bokeh.document import Document
 from benchmarks.cases import medium_mock
 from cubefit import FitTracker, H5Manager, PipelineRunner, TrackerConfig
 from cubefit.dashboard import Page
-from cubefit.npz_inputs import populate
 from cubefit.live import LiveFile
+from cubefit.npz_inputs import populate
 from cubefit.spectra.grids import SPEED_OF_LIGHT_KMS
 
 SIZES = {"S": 2854, "V": 201, "C": 207, "P": 360, "L": 724}

@@ -271,8 +271,8 @@ def _planes(source: Source, groups: Sequence[tuple[str, list[int]]]) -> Figure:
     ages = weights["age"].values
     if not (ages > 0).all():
         raise InputError(
-            f"The template ages of {source.path} reach down to {ages.min():g}: the plane needs ages "
-            "above zero in Gyr (not their logarithm); populate with template_axes of those."
+            f"The template ages of {source.path} reach down to {ages.min():g}: the plane needs "
+            "ages above zero in Gyr (not their logarithm); populate with template_axes of those."
         )
     planes = weights.sum(set(weights.dims) - {"component", "age", "metal"})
     values = planes.transpose("component", "metal", "age").values

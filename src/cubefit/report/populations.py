@@ -80,8 +80,8 @@ def population_planes(
         raise InputError("weights hold negative, NaN or infinite values: fit again.")
     if not np.isfinite(log_age).all():
         raise InputError(
-            "log_age holds NaN or infinite values: the plane needs ages above zero in Gyr; populate "
-            "with template_axes of those."
+            "log_age holds NaN or infinite values: the plane needs ages above zero in Gyr; "
+            "populate with template_axes of those."
         )
     by_metal, by_age = np.argsort(metal), np.argsort(log_age)
     edges = cell_edges("log_age", log_age[by_age]), cell_edges("metal", metal[by_metal])
