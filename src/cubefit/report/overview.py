@@ -138,8 +138,9 @@ def fit_overview(
     Figure
     """
     figure = new_figure(*SIZE_INCH)
-    title = figure.suptitle(f"{headline}\n{details}", fontsize=9.0, x=0.01, ha="left", wrap=True)
-    title.set_parse_math(False)  # Names of files and axes may hold dollars.
+    # Names of files and axes may hold dollars, which are no math.
+    title = f"{headline}\n{details}".replace("$", r"\$")
+    figure.suptitle(title, fontsize=9.0, x=0.01, ha="left", wrap=True)
     axes: dict[str, Axes] = figure.subplot_mosaic(PANELS)  # type: ignore[arg-type]
     panel = MapPanel(values=sky.light, label="Light per pixel [data unit]", scale="log")
     draw_map(figure, axes["map"], panel, sky.x, sky.y, sky.steps, bar_above=False)
