@@ -20,6 +20,7 @@ from cubefit.dashboard import Page
 from cubefit.live import LiveFile
 from cubefit.npz_inputs import populate
 from cubefit.spectra.grids import SPEED_OF_LIGHT_KMS
+from cubefit.threads import usable_cores
 
 SIZES = {"S": 2854, "V": 201, "C": 207, "P": 360, "L": 724}
 """NGC 4365: 74,520 weights."""
@@ -172,11 +173,10 @@ class WatchedFit:
                 watched.append(self.seconds())
                 for viewer in viewers:
                     viewer.close()
-        print("plain", plain, "watched", watched)
         return 100.0 * (min(watched) / min(plain) - 1.0)
 
-    def track_percent_of_a_core_with_two_viewers(self) -> float:
-        """CPU time of the dashboard over the time of the fit: at worst all of it is taken."""
+    def track_percent_of_the_cores_with_two_viewers(self) -> float:
+        """CPU time of the dashboard over that of all cores: at worst the fit lacks all of it."""
         with Served(self.path) as served:
             viewers = [pull_session(url=served.url) for _ in range(2)]
             before = served.cpu_s()
@@ -184,4 +184,4 @@ class WatchedFit:
             used = served.cpu_s() - before
             for viewer in viewers:
                 viewer.close()
-        return 100.0 * used / took
+        return 100.0 * used / took / usable_cores()

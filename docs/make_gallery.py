@@ -36,7 +36,7 @@ def draw_into(folder: Path) -> None:
         return
     shutil.rmtree(folder, ignore_errors=True)
     report = run_demo(folder / OF_DEMO, verbose=False)
-    for name, picture in draw_all(report.fit.h5_path):
+    for name, picture in draw_all(report.fit.h5_path, pixel_unit="arcsec"):
         if isinstance(picture, CubeFitError):
             continue
         save_figure(picture, folder / f"{name}.png")

@@ -14,7 +14,7 @@ from cubefit.config import ExactCfg, PriorCfg
 from cubefit.errors import ConfigError, InputError, StoppedError
 from cubefit.fit_tracker import TrackerConfig
 from cubefit.pipeline_runner import PipelineRunner
-from cubefit.store.file_status import read_file_status
+from cubefit.store.file_status import file_status
 
 BUSY = TrackerConfig(metrics_interval_sec=0.0, val_interval_sec=0.0, ckpt_interval_sec=0.0)
 
@@ -79,7 +79,7 @@ def test_the_result_and_its_certificate_are_in_the_file(noisy):
         for name in ("objective", "chi2", "gap_abs", "gap_rel", "rounds", "outcome", "method"):
             assert stored.attrs[name] == stats[name]
         assert np.isfinite(file["/Fit/metrics/gap_rel"][-1])
-    status = read_file_status(noisy)
+    status = file_status(noisy)
     assert status.fit.method == "exact"
     assert status.fit.finished
 
@@ -229,12 +229,12 @@ import os, signal, time
 from pathlib import Path
 from cubefit.fit_tracker import TrackerConfig
 from cubefit.pipeline_runner import PipelineRunner
-from cubefit.store.file_status import read_file_status
+from cubefit.store.file_status import file_status
 busy = TrackerConfig(metrics_interval_sec=0.0, val_interval_sec=0.0, ckpt_interval_sec=0.0)
 path = Path({str(noisy)!r})
 def die(number, x):
     if number == 2:
-        while (fit := read_file_status(path).fit) is None or not fit.n_rows:
+        while (fit := file_status(path).fit) is None or not fit.n_rows:
             time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGKILL)
 PipelineRunner(path).solve_all(method="exact", tracker=busy, on_epoch_end=die, verbose=False)

@@ -13,13 +13,13 @@ SCRIPT = Path(__file__).parent.parent / "examples" / "slurm" / "cubefit.sbatch"
 SRUN = """#!{python}
 import os, signal, subprocess, sys, time
 from pathlib import Path
-from cubefit.store.file_status import read_file_status
+from cubefit.store.file_status import file_status
 code = "import sys; sys.argv[0] = 'cubefit'; from cubefit.cli import main; main()"
 assert sys.argv[1] == "cubefit"
 process = subprocess.Popen([sys.executable, "-c", code, *sys.argv[2:]])
 if os.environ.get("TIME_IS_UP") == sys.argv[2]:
     file = Path(sys.argv[3])
-    while (fit := read_file_status(file).fit) is None or not fit.n_rows:
+    while (fit := file_status(file).fit) is None or not fit.n_rows:
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGUSR1)

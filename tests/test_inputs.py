@@ -463,7 +463,7 @@ def test_wrong_template_masses_are_refused(masses, words):
         ({"": [1.0, 2.0]}, "name '' is empty or longer than 64 bytes"),
         ({"λ" * 33: [1.0, 2.0]}, "longer than 64 bytes"),
         ({"r": [1.0, 2.0]}, r"\['r'\] has shape \(2,\).* 3 components"),
-        ({"r": [1.0, 2.0, np.inf]}, "infinite values"),
+        ({"r": [1.0, 2.0, np.inf]}, r"\['r'\] has infinite values"),
         ({"r": ["a", "b", "c"]}, "give real numbers"),
     ],
 )
@@ -480,3 +480,9 @@ def test_component_properties_may_be_unknown_in_part():
     np.testing.assert_array_equal(found.orbit_weights, [0.0, 1.0, 2.0])
     with pytest.raises(InputError, match="one weight per component"):
         check_inputs(**good(orbit_weights=[1, 2]))
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+def test_an_axis_of_the_templates_needs_a_name(name):
+    with pytest.raises(InputError, match="give each axis a name"):
+        check_inputs(**good(template_axes={"age": [1, 2], name: [1, 2, 3]}))

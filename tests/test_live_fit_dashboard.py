@@ -148,3 +148,19 @@ def test_the_verb_draws_once(galaxy):
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert "drawn as" in done.stdout
     assert out.read_bytes().startswith(b"%PDF")
+
+
+def test_a_watch_tries_again_what_could_not_be_drawn_and_says_so_once(galaxy, monkeypatch):
+    failures = [StoreError("gone for a moment")] * 3
+    drawn = draw_look
+
+    def draw(look):
+        if failures:
+            raise failures.pop()
+        return drawn(look)
+
+    monkeypatch.setattr("cubefit.live_fit_dashboard.draw_look", draw)
+    watch = watch_dashboard(galaxy, galaxy.with_name("still.png"), every_s=0.01)
+    assert next(watch) == "gone for a moment"
+    assert "nothing is fitted yet" in next(watch)
+    assert not failures

@@ -21,6 +21,7 @@ from cubefit.pictures.of_stars import LEAST_SHARE, as_ranges
 from cubefit.pictures.source import Choices, Source
 from cubefit.pipeline_runner import PipelineRunner
 from cubefit.reconstruction import reconstruct_model_cube_single
+from cubefit.report import save_figure
 from cubefit.report.style import COLUMN_WIDTH_INCH
 from cubefit.results import FitResult
 from cubefit.store.history import read_history
@@ -87,7 +88,7 @@ def titles(figure):
 @pytest.mark.parametrize(
     ("kind", "name", "label"),
     [
-        ("age-map", "log_age_by_light", "Mean age [Gyr]"),
+        ("age-map", "log_age_by_light", "Geometric mean age [Gyr]"),
         ("metallicity-map", "metal_by_light", "Mean [M/H] [dex]"),
         ("alpha-map", "alpha_by_light", r"Mean [$\alpha$/Fe] [dex]"),
         ("light-map", "light", "Light per pixel [data unit]"),
@@ -100,7 +101,7 @@ def test_a_map_is_the_image_of_the_result(fitted, result, kind, name, label):
     assert np.isnan(expected).sum() == 2
     np.testing.assert_array_equal(image_of(figure).filled(np.nan), expected)
     assert figure.axes[1].get_ylabel() == label
-    assert figure.axes[0].get_xlabel() == "x [arcsec]"
+    assert figure.axes[0].get_xlabel() == "x [as given]"
     assert figure.get_size_inches()[0] == COLUMN_WIDTH_INCH
 
 
@@ -180,7 +181,7 @@ def test_trends_run_along_the_orbits(fitted, result):
     grid = np.reshape(figure.axes, (3, 2))
     assert [axes.get_xlabel() for axes in grid[-1]] == ["Radius [kpc]", "Circularity"]
     labels = [axes.get_ylabel() for axes in grid[:, 0]]
-    assert labels == ["Mean age [Gyr]", "Mean [M/H] [dex]", r"Mean [$\alpha$/Fe] [dex]"]
+    assert labels == ["Geometric mean age [Gyr]", "Mean [M/H] [dex]", r"Mean [$\alpha$/Fe] [dex]"]
     means = result.components()["metal_by_light"].values
     known = np.isfinite(means)
     points = grid[1, 0].collections[-1].get_offsets()
@@ -347,7 +348,7 @@ def test_choices_that_a_file_has_not_are_refused(fitted, kind, choices, message)
 
 
 def test_a_property_that_is_not_there_is_refused_with_the_others(fitted):
-    with pytest.raises(MissingDataError, match=r"choose one of 'radius \[kpc\]', 'circularity'"):
+    with pytest.raises(ConfigError, match=r"choose one of 'radius \[kpc\]', 'circularity'"):
         draw("trends", fitted, properties=["energy"])
 
 
@@ -379,3 +380,18 @@ def test_a_plane_needs_ages_above_zero(rich, tmp_path, kind, ages):
 def test_a_unit_that_is_no_math_is_refused(fitted):
     with pytest.raises(InputError, match="is no math that can be drawn"):
         draw("light-map", fitted, pixel_unit="$x_$")
+
+
+def test_dollars_in_names_are_no_end_of_a_picture(make_problem, tmp_path):
+    problem = make_problem(
+        template_axes={"metallicity": [-1, 0], "age": [1, 3, 10], "$x_$": [0.0, 0.4]},
+        orbit_weights=np.arange(1.0, 6.0),
+        component_properties={"$r_$ and $": np.arange(5.0), r"$\lambda_z$": np.arange(5.0)},
+    )
+    path = problem.populate(tmp_path / "$x_$.h5")
+    PipelineRunner(path).solve_all(method="exact", orbit_weights="stored", verbose=False)
+    for kind in ("prefit", "trends", "component-masses"):
+        save_figure(draw(kind, path), tmp_path / f"{kind}.png")
+    labels = [axes.get_xlabel() for axes in draw("trends", path).axes]
+    assert r"\$r_\$ and \$" in labels
+    assert r"$\lambda_z$" in labels

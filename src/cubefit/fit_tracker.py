@@ -164,11 +164,14 @@ class FitTracker:
             since=time.time() if fresh else 0.0,
         )
         self._set_clocks(behind)
+        self.tell()
 
     def tell(self, **facts: object) -> None:
         """Let others know something of the fit as long as it runs, see `cubefit status`."""
+        run = {} if self._recording is None else self._recording.run
+        known = {name: run[name] for name in ("method", "normalization") if name in run}
         with suppress(OSError):
-            self._lock.tell(**facts)
+            self._lock.tell(**(known | facts))
 
     def set_orbit_weights(self, orbit_weights: ArrayLike | None) -> None:
         """Compare the components' shares with these weights (C,), any scale.

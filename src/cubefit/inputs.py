@@ -255,6 +255,8 @@ def axis_values(
     if not isinstance(axes, Mapping):
         raise InputError(f"template_axes is a {type(axes).__name__}: give a dict, name to values.")
     values = {name: numeric(f"template_axes[{name!r}]", v) for name, v in axes.items()}
+    if not all(isinstance(name, str) and name.strip() for name in axes):
+        raise InputError(f"template_axes has the names {list(axes)}: give each axis a name.")
     for name, v in values.items():
         if v.ndim != 1 or not np.isfinite(v).all():
             raise InputError(f"template_axes[{name!r}] must be a vector of finite numbers.")
@@ -312,10 +314,11 @@ def named_properties(
                 f"{PROPERTY_NAME_BYTES} bytes: shorten it."
             )
         array = numeric(f"component_properties[{name!r}]", values).astype(np.float64)
+        wrong = f"shape {array.shape}" if array.shape != (n_components,) else "infinite values"
         if array.shape != (n_components,) or np.isinf(array).any():
             raise InputError(
-                f"component_properties[{name!r}] has shape {array.shape}, or infinite values: give "
-                f"one finite number for each of the {n_components} components, NaN for unknown."
+                f"component_properties[{name!r}] has {wrong}: give one finite number for each of "
+                f"the {n_components} components, NaN for unknown."
             )
         found[name] = array
     return found

@@ -25,7 +25,6 @@ from cubefit.report.overview import (
     SpectrumView,
     fit_overview,
 )
-from cubefit.store.handle import READ_DAMAGE
 
 __all__ = ["draw_look", "render_dashboard", "watch_dashboard"]
 
@@ -52,9 +51,10 @@ def render_dashboard(h5_path: str | Path, out_png: str | Path = "dashboard.png")
     StoreError
         If the file is missing, foreign or damaged.
     """
-    live = LiveFile(Path(h5_path))
+    live, out = LiveFile(Path(h5_path)), Path(out_png)
+    require_figure_path(out)
     live.refresh()
-    return save_figure(draw_look(live.now), Path(out_png))
+    return save_figure(draw_look(live.now), out)
 
 
 def watch_dashboard(
@@ -78,14 +78,19 @@ def watch_dashboard(
     """
     live, out = LiveFile(Path(h5_path)), Path(out_png)
     require_figure_path(out)
+    due, said = False, ""
     while True:
-        if live.refresh():
+        due |= live.refresh()
+        if due:
             try:
                 save_figure(draw_look(live.now), out)
-                yield f"{out}: {headline(live.now)}"
-            except (CubeFitError, *READ_DAMAGE) as error:
-                # The file is being made or replaced: the next look tells.
-                yield str(error)
+                due, told = False, f"{out}: {headline(live.now)}"
+            except CubeFitError as error:
+                # The file is being made or replaced, say: tried again until it can be drawn.
+                told = str(error)
+            if told != said:
+                said = told
+                yield told
         time.sleep(every_s)
 
 
@@ -150,7 +155,7 @@ def weight_views(look: Look, galaxy: Galaxy) -> dict[str, Any]:
     x, expected = look.weights.x, look.orbit_weights
     masses = MassesView(
         fitted=x.sum(axis=1) / (x.sum() or 1.0),
-        expected=None if expected is None else expected / expected.sum(),
+        expected=None if expected is None else expected / (expected.sum() or 1.0),
     )
     axes = {axis.name: axis.values for axis in galaxy.axes}
     drawn = [axes[name] for name in ("age", "metal") if name in axes]

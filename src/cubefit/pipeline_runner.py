@@ -31,6 +31,7 @@ from cubefit.fit_start import require_use
 from cubefit.fit_tracker import FitTracker, TrackerConfig
 from cubefit.inputs import checked_solution
 from cubefit.interrupts import stop_requests
+from cubefit.inverse.ratio import checked_orbit_weights
 from cubefit.kaczmarz_fit import KaczmarzFit
 from cubefit.kaczmarz_solver import BatchHook, EpochHook
 from cubefit.progress import visible_log
@@ -300,7 +301,7 @@ class PipelineRunner:
             x, stats = plan.run(parts, follow_up, request, warm_start, verbose=verbose)
             stats |= {"operator": parts.operator, "normalization": parts.normalization}
             stats["committed"] = stats.get("prepared", True) and self._commit(
-                x, stats, parts.run, follow_up
+                x, stats, parts.run, follow_up, orbit_weights
             )
             if request and not (method == "exact" and request.is_interrupt):
                 more = "adds epochs" if method == "kaczmarz" else "finds nothing to add"
@@ -352,15 +353,21 @@ class PipelineRunner:
         )
 
     def _commit(
-        self, x: Float, stats: dict[str, Any], run: Mapping[str, Any], tracker: FitTracker | None
+        self,
+        x: Float,
+        stats: dict[str, Any],
+        run: Mapping[str, Any],
+        tracker: FitTracker | None,
+        orbit_weights: ArrayLike | None,
     ) -> bool:
         """Write the solution; if that fails, say so rather than lose hours of work."""
+        weights = None if orbit_weights is None else checked_orbit_weights(orbit_weights, len(x))
         kept = {key: stats[key] for key in COMMITTED_STATS if key in stats}
         try:
             # A tracker has the right to write already.
             change = (amending if tracker is None else amended)(self.path, growth=x.nbytes)
             with writing_to(self.path), change as file:
-                write_solution(file, x, run, kept)
+                write_solution(file, x, run, kept, weights)
                 finish_fit_group(file, x)
         except READ_DAMAGE as error:
             logger.error("The solution is returned but not in the file: %s", error)  # noqa: TRY400

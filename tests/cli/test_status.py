@@ -17,7 +17,7 @@ from cubefit.config import TrackerConfig
 from cubefit.errors import StoreError
 from cubefit.hypercube_builder import build_hypercube
 from cubefit.pipeline_runner import PipelineRunner
-from cubefit.store.file_status import read_file_status
+from cubefit.store.file_status import file_status
 from cubefit.store.lock import writer_lock
 from cubefit.store.status_rows import status_rows
 from cubefit.store.tiles import TileWriter
@@ -46,7 +46,7 @@ def test_a_build_under_way_has_a_rate(populated, monkeypatch):
     def watched(self, index, values):
         write(self, index, values)
         self.sync()
-        looks.append(read_file_status(populated))
+        looks.append(file_status(populated))
 
     monkeypatch.setattr(TileWriter, "write", watched)
     build_hypercube(populated, **TILES)
@@ -59,7 +59,7 @@ def test_a_build_under_way_has_a_rate(populated, monkeypatch):
     tiles, bar = verb.status_table(middle).columns[1]._cells[2].renderables
     assert (bar.completed, bar.total) == (13, 27)
     assert str(tiles) == status_rows(middle)["built"]
-    assert read_file_status(populated).writer is None
+    assert file_status(populated).writer is None
 
 
 def test_a_stopped_build(populated, monkeypatch):
@@ -94,7 +94,7 @@ def test_a_fit_under_way(built):
     PipelineRunner(built).solve_all(
         epochs=3,
         tracker=TrackerConfig(metrics_interval_sec=0),
-        on_epoch_end=lambda *_: looks.append(read_file_status(built)),
+        on_epoch_end=lambda *_: looks.append(file_status(built)),
         verbose=False,
     )
     assert looks[0].writer.task == "fit"
@@ -107,7 +107,7 @@ def test_a_stopped_fit_says_how_to_go_on(built):
 
     with pytest.raises(KeyboardInterrupt):
         PipelineRunner(built).solve_all(epochs=3, on_epoch_end=stop, verbose=False)
-    rows = status_rows(read_file_status(built))
+    rows = status_rows(file_status(built))
     assert "kaczmarz, epoch 1 of 3, stopped: the same call completes it" in rows["fit"]
 
 
@@ -161,7 +161,7 @@ def test_what_others_put_into_the_file_is_an_error_of_one_sentence(built, change
         else:
             file.attrs["dims"] = "nonsense"
     with pytest.raises(StoreError, match="dims" if change == "dims" else "no CubeFit wrote"):
-        read_file_status(built)
+        file_status(built)
 
 
 def test_a_link_to_itself_and_a_file_as_a_folder_are_missing(populated, tmp_path):
@@ -169,7 +169,7 @@ def test_a_link_to_itself_and_a_file_as_a_folder_are_missing(populated, tmp_path
     loop.symlink_to(loop)
     for path in (loop, populated / "cube.h5"):
         with pytest.raises(StoreError, match="does not exist"):
-            read_file_status(path)
+            file_status(path)
 
 
 @pytest.mark.parametrize("interval", ["nan", "inf", "1e300"])
@@ -180,7 +180,7 @@ def test_an_interval_that_no_clock_can_wait_is_wrong_usage(populated, interval):
 
 def test_an_exact_fit_shows_its_rounds_and_its_gap(built):
     _, stats = PipelineRunner(built).solve_all(method="exact", verbose=False)
-    status = read_file_status(built)
+    status = file_status(built)
     assert status.solution.gap_rel == stats["gap_rel"]
     said = " ".join(told(built).replace("│", " ").split())
     assert f"exact, round {stats['rounds']}" in said

@@ -20,7 +20,7 @@ from cubefit.io import result_files
 from cubefit.pipeline_runner import PipelineRunner
 from cubefit.progress import Progress
 from cubefit.results import FitResult
-from cubefit.store.file_status import read_file_status
+from cubefit.store.file_status import file_status
 
 DEFAULTS = {
     signal.SIGINT: signal.default_int_handler,
@@ -184,12 +184,12 @@ def test_a_stopped_build_keeps_its_tiles(populated, monkeypatch, capsys, stopped
 def test_a_stopped_demo_keeps_its_tiles(tmp_path, stopped):
     said = stopped(ADVANCE, raising, "demo", "--out", tmp_path / "demo", "--quiet")
     assert "1 of 24 tiles" in said
-    assert read_file_status(tmp_path / "demo" / "cube.h5").build.tiles_done == 1
+    assert file_status(tmp_path / "demo" / "cube.h5").build.tiles_done == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 def test_a_signal_before_the_work_has_the_code_to_requeue_on(monkeypatch, capsys, number):
-    monkeypatch.setattr("cubefit.store.file_status.read_file_status", raising_openly(number))
+    monkeypatch.setattr("cubefit.store.file_status.file_status", raising_openly(number))
     assert run_main(monkeypatch, "status", "cube.h5") == 75
     assert capsys.readouterr().err == "Stopped: that was the last look.\n"
 

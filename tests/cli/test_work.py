@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from cubefit import cli
 from cubefit.errors import StoppedError
 from cubefit.pipeline_runner import PipelineRunner
-from cubefit.store.file_status import read_file_status
+from cubefit.store.file_status import file_status
 
 
 def run(*arguments):
@@ -65,7 +65,7 @@ def test_a_terminated_fit_asks_to_be_run_again(populated):
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
-        while (fit := read_file_status(populated).fit) is None or not fit.n_rows:
+        while (fit := file_status(populated).fit) is None or not fit.n_rows:
             time.sleep(0.05)
         process.send_signal(signal.SIGUSR1)
         _, said = process.communicate()

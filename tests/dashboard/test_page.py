@@ -10,6 +10,7 @@ from bokeh.events import Tap
 from cubefit.dashboard import Page
 from cubefit.dashboard.curves import MOST_POINTS, in_good_unit, points
 from cubefit.errors import StoreError
+from cubefit.fit_tracker import FitTracker
 from cubefit.hypercube_builder import build_hypercube
 from cubefit.live import LiveFile
 from cubefit.pipeline_runner import PipelineRunner
@@ -105,7 +106,7 @@ def test_the_map_is_light_or_what_the_fit_makes_of_it(fitted, galaxy_problem):
     np.testing.assert_array_equal(page.map.pixels.data["spaxel"][0], bins)
     spaxels = FitResult.from_file(path).spaxels()
     for label, expected in {
-        "mean age, by light (fit) [Gyr]": 10.0 ** spaxels["log_age_by_light"].values,
+        "geometric mean age, by light (fit) [Gyr]": 10.0 ** spaxels["log_age_by_light"].values,
         "mean [M/H], by light (fit) [dex]": spaxels["metal_by_light"].values,
     }.items():
         page.map.select.value = label
@@ -277,3 +278,103 @@ def test_pixels_wider_than_high_are_drawn_where_they_are(galaxy_problem, tmp_pat
     )
     assert (image.x, image.dw) == (-1.0, 16.0)
     assert (image.y, image.dh) == (-0.25, 3.0)
+
+
+def test_a_pick_just_after_the_file_was_replaced_says_so_and_shows_nothing_old(
+    galaxy_problem, fitted
+):
+    live, page = opened(fitted[0])
+    cube = 3.0 * galaxy_problem.optional["datacube"]
+    galaxy_problem.populate(live.path, datacube=cube, overwrite=True)
+    page.pick(2)
+    assert "holds other inputs now" in page.spectrum.title
+    assert page.spectrum.lines.data["data"] == []
+    live.refresh()  # what the watcher sees before the page is told
+    page.pick(3)
+    assert "holds other inputs now" in page.spectrum.title
+    page._next = 0.0
+    page.tick()
+    np.testing.assert_allclose(page.spectrum.lines.data["data"], cube[page.spaxel])
+
+
+def test_a_spaxel_that_could_not_be_read_is_read_at_the_next_tick(fitted, monkeypatch):
+    live, page = opened(fitted[0])
+
+    def fail(*_):
+        raise StoreError("gone for a moment")
+
+    live.path.touch()
+    live.refresh()
+    page._next = 0.0
+    with monkeypatch.context() as patched:
+        patched.setattr("cubefit.live.galaxy.read_losvd", fail)
+        page.tick()
+        assert "gone for a moment" in page.spectrum.title
+    page._next = 0.0
+    page.tick()
+    assert "residual rms" in page.spectrum.title
+
+
+def test_a_map_that_cannot_be_read_leaves_the_other_panels_alone(fitted, monkeypatch):
+    live, page = opened(fitted[0])
+
+    def fail(*_):
+        raise StoreError("gone for a moment")
+
+    monkeypatch.setattr("cubefit.live.galaxy.read_share", fail)
+    page.map.select.value = "mean [M/H], by light (fit) [dex]"
+    assert "gone for a moment" in page.map.title
+    before = page.curves.sources["nnz"].data
+    live.path.touch()
+    refreshed(live, page)
+    assert page.curves.sources["nnz"].data is not before
+
+
+def test_a_map_of_the_fit_is_empty_before_there_are_weights(galaxy_file):
+    _, page = opened(galaxy_file)
+    page.map.select.value = "mean [M/H], by light (fit) [dex]"
+    assert np.isnan(page.map.pixels.data["value"][0]).all()
+    assert page.map.title == "No weights yet, so nothing to show"
+    page.map.select.value = "light per spatial pixel (data)"
+    assert page.map.title == ""
+
+
+def test_a_component_is_picked_where_others_are_unknown(galaxy_problem, tmp_path):
+    known = {"radius [kpc]": [0.1, np.nan, 1.0, 3.0, 10.0]}
+    path = galaxy_problem.populate(tmp_path / "cube.h5", component_properties=known)
+    PipelineRunner(path).solve_all(method="exact", verbose=False)
+    _, page = opened(path)
+    page.masses.select.value = "radius [kpc]"
+    points = page.masses.points.data
+    page.masses._tapped(Tap(None, x=3.0, y=points["y"][3]))
+    assert page.populations.select.value == "3"
+
+
+def test_missing_orbit_weights_are_said_only_while_they_are_missing(galaxy_problem, tmp_path):
+    path = galaxy_problem.populate(tmp_path / "cube.h5", orbit_weights=None)
+    PipelineRunner(path).solve_all(method="exact", verbose=False)
+    live, page = opened(path)
+    assert page.masses.select.title.startswith("No orbit weights given")
+    weights = np.arange(1.0, 6.0)
+    PipelineRunner(path).solve_all(method="exact", orbit_weights=weights, verbose=False)
+    refreshed(live, page)
+    assert page.masses.select.title == "Component masses against"
+
+
+def test_a_solution_of_nothing_is_compared_with_nothing(galaxy_problem, tmp_path):
+    path = galaxy_problem.populate(tmp_path / "cube.h5", noise=None)
+    with FitTracker(path) as tracker:
+        tracker.begin(run={"method": "exact"}, fresh=True)
+        tracker.finish(np.zeros(60), 1, state={"round": 1.0})
+    _, page = opened(path)
+    assert "nothing to compare" in page.spectrum.title
+
+
+@pytest.mark.parametrize(("noise", "unit"), [(True, "sigma"), (False, "data unit")])
+def test_the_curves_have_the_unit_of_their_misfit(galaxy_problem, tmp_path, noise, unit):
+    changes = {} if noise else {"noise": None}
+    _, page = opened(galaxy_problem.populate(tmp_path / "cube.h5", **changes))
+    assert page.curves.titles[:2] == [
+        "Misfit per voxel" if noise else "Misfit [data unit squared] per voxel",
+        f"Rms residual [{unit}]",
+    ]

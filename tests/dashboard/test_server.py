@@ -4,13 +4,16 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 
 import pytest
 from bokeh.client import pull_session
 
-from cubefit.dashboard.server import DashboardServer, free_port, own_origins
+from cubefit.dashboard.server import DashboardServer, free_port, name_of, own_origins
 from cubefit.errors import ConfigError
+from cubefit.live import LiveFile
+from cubefit.live.galaxy import read_galaxy
 
 
 @pytest.fixture
@@ -93,3 +96,41 @@ def test_browsers_may_come_by_the_names_of_the_address():
     assert f"{socket.gethostname()}:81" in others
     assert "localhost:81" in others
     assert all(":81" in origin for origin in own_origins("::1", 81))
+
+
+def test_the_address_that_is_told_is_one_that_browsers_may_use():
+    for host in ("127.0.0.1", "::1", "0.0.0.0", "::"):  # noqa: S104
+        assert f"{name_of(host)}:81" in own_origins(host, 81)
+
+
+def test_an_error_in_a_look_is_not_the_end_of_looking(galaxy_file, monkeypatch, caplog):
+    looks = threading.Semaphore(0)
+    monkeypatch.setattr("cubefit.dashboard.server.LOOK_EVERY_S", 0.01)
+    with DashboardServer(galaxy_file, port=0) as server:
+        server._viewers = 1
+
+        def fail():
+            looks.release()
+            raise ArithmeticError("a bug")
+
+        monkeypatch.setattr(server.live, "refresh", fail)
+        assert all(looks.acquire(timeout=30) for _ in range(3))
+    assert "could not be looked at; it is tried again" in caplog.text
+
+
+def test_reading_a_large_galaxy_does_not_make_the_page_rest(galaxy_file, monkeypatch):
+    now = iter(range(0, 10_000, 10))
+    live = LiveFile(galaxy_file)
+    slow = []
+
+    def read(path):
+        slow.append(path)
+        for _ in range(100):
+            next(now)
+        return read_galaxy(path)
+
+    monkeypatch.setattr("cubefit.live.file.read_galaxy", read)
+    monkeypatch.setattr("cubefit.live.file.time.perf_counter", lambda: float(next(now)))
+    assert live.refresh()
+    assert slow == [galaxy_file]
+    assert live.cost_s == 10.0

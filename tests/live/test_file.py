@@ -8,12 +8,15 @@ import pytest
 
 from cubefit import build_hypercube
 from cubefit.config import TrackerConfig
+from cubefit.errors import StaleError
 from cubefit.fit_tracker import FitTracker
 from cubefit.live import LiveFile, headline, tone_of, what_is_fitted
 from cubefit.pipeline_runner import PipelineRunner
 from cubefit.reconstruction import reconstruct_matrix_free
 from cubefit.results import FitResult
 from cubefit.store.amend import sole_writer
+from cubefit.store.file_status import BuildState
+from cubefit.store.status_rows import tiles_told
 
 ALWAYS = TrackerConfig(metrics_interval_sec=0, val_interval_sec=1e9, ckpt_interval_sec=1e9)
 
@@ -201,3 +204,96 @@ def test_a_passing_error_is_no_end_of_the_watch(populated, monkeypatch):
         assert "Stale file handle" in headline(live.now)
     assert live.refresh()
     assert live.now.problem == ""
+
+
+def test_what_is_known_of_components_is_seen_when_it_changes(problem, populated):
+    live = LiveFile(populated)
+    live.refresh()
+    assert live.now.galaxy.component_properties == {}
+    problem.populate(populated, component_properties={"radius [kpc]": range(5)})
+    assert live.refresh()
+    assert list(live.now.galaxy.component_properties) == ["radius [kpc]"]
+
+
+def test_a_file_made_anew_under_the_same_inode_is_another_galaxy(problem, populated, monkeypatch):
+    live = LiveFile(populated)
+    live.refresh()
+    before = live.now.galaxy
+    inode = populated.stat().st_ino
+    fresh = problem.populate(populated.with_name("fresh.h5"), datacube=2.0 * problem.datacube)
+    populated.write_bytes(fresh.read_bytes())
+    assert populated.stat().st_ino == inode
+    assert live.refresh()
+    np.testing.assert_allclose(live.now.galaxy.flux, 2.0 * before.flux)
+    with pytest.raises(StaleError, match="holds other inputs now"):
+        before.spectrum(0)
+    with pytest.raises(StaleError, match="holds other inputs now"):
+        before.share("losvd")
+
+
+def test_the_same_problem_again_is_no_news(tmp_path):
+    path = tmp_path / "cube.h5"
+    path.write_bytes(b"no HDF5")
+    live = LiveFile(path)
+    assert live.refresh()
+    number = live.now.number
+    assert not live.refresh()
+    assert live.now.number == number
+
+
+def test_a_fit_is_shown_with_the_normalization_and_the_method_that_it_has(noisy):
+    with FitTracker(noisy, ALWAYS) as tracker:
+        tracker.begin(run={"method": "exact"}, normalization="unit", fresh=True)
+        tracker.finish(np.ones(60), 3, state={"round": 3.0})
+        look = seen(noisy)
+        assert look.weights.normalization == "unit"
+        assert look.history.method == "exact"
+    with FitTracker(noisy, ALWAYS) as tracker:
+        # Its first checkpoint is still to come, the latest is that of the fit before.
+        tracker.begin(run={"method": "kaczmarz"}, normalization="losvd")
+        look = seen(noisy)
+        assert look.status.fit.method == look.history.method == "kaczmarz"
+        assert look.weights.normalization == "losvd"
+        assert look.weights.told == "fit under way, epoch 3"
+
+
+def test_weights_are_shown_beside_the_orbit_weights_of_their_own_fit(noisy):
+    runner = PipelineRunner(noisy)
+    first, second = np.arange(1.0, 6.0), np.arange(5.0, 0.0, -1.0)
+    runner.solve_all(method="exact", orbit_weights=first, verbose=False)
+    runner.solve_all(method="exact", orbit_weights=second, tracker=False, verbose=False)
+    np.testing.assert_array_equal(seen(noisy).orbit_weights, second)
+    np.testing.assert_array_equal(FitResult.from_file(noisy).orbit_weights, second)
+    runner.solve_all(method="exact", tracker=False, verbose=False)
+    assert seen(noisy).orbit_weights is None
+    with FitTracker(noisy, ALWAYS) as tracker:
+        tracker.set_orbit_weights(first)
+        tracker.begin(run={"method": "exact"}, fresh=True)
+        tracker.finish(np.ones(60), 1, state={"round": 1.0})
+    np.testing.assert_array_equal(seen(noisy).orbit_weights, first)
+    assert FitResult.from_file(noisy).orbit_weights is None
+
+
+def test_a_solution_committed_after_a_stopped_fit_is_the_newest(noisy):
+    with FitTracker(noisy, ALWAYS) as tracker:
+        tracker.begin(run={"method": "exact"}, fresh=True)
+        tracker.finish(np.ones(60), 1, state={"round": 1.0})
+    x, _ = PipelineRunner(noisy).solve_all(
+        method="exact", tracker=False, warm_start="zeros", verbose=False
+    )
+    np.testing.assert_array_equal(seen(noisy).weights.x.ravel(), x)
+
+
+@pytest.mark.parametrize(("done", "said"), [(199, "99 %"), (200, "100 %")])
+def test_not_all_tiles_are_done_before_they_are(done, said):
+    build = BuildState(
+        shape=(1, 1, 1, 1),
+        n_bytes=1,
+        normalization="losvd",
+        compression="none",
+        tiles_done=done,
+        tiles_total=200,
+        tiles_per_s=float("nan"),
+        left_s=float("nan"),
+    )
+    assert said in tiles_told(build)

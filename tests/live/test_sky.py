@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from cubefit.live.galaxy import read_galaxy
 from cubefit.live.sky import Sky, sky_of
-from cubefit.results.pixels import regular_grid
-from cubefit.results.tables import Pixels
+from cubefit.results.pixels import Pixels, regular_grid
 
 STEP = 0.5
 

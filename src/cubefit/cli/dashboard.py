@@ -13,7 +13,7 @@ import typer
 from cubefit.cli.root import app
 from cubefit.errors import DependencyError
 
-NICENESS: Final = 10
+NICENESS: Final = 19
 """The writer of the file comes first."""
 
 

@@ -51,9 +51,9 @@ def summarise(report: DemoReport) -> None:
         "light error of the components": f"{100 * report.light_error:.1f} % of the total light",
         "mass error of the components": f"{100 * report.mass_error:.1f} % of the total mass "
         "(the orbit weights hold their ratios)",
-        "mean age, by light": "{:.2f} Gyr (truth {:.2f} Gyr)".format(*report.ages_by_light),
-        "mean age, by mass": "{:.2f} Gyr (truth {:.2f} Gyr; less certain, for old stars give "
-        "little light)".format(*report.ages_by_mass),
+        "geometric mean age, by light": "{:.2f} Gyr (truth {:.2f})".format(*report.ages_by_light),
+        "geometric mean age, by mass": "{:.2f} Gyr (truth {:.2f}; less certain, for old stars "
+        "give little light)".format(*report.ages_by_mass),
         "log age per component, by light": f"{report.log_age_rms:.3f} dex rms error",
         "[M/H] per component, by light": f"{report.metal_rms:.3f} dex rms error",
         "optimum": "no other weights lower chi2 and priors together by more than "

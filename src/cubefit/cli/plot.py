@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -75,7 +76,7 @@ def plot(
         typer.Option("--property", help="Property of the components, such as radius; repeatable."),
     ] = None,
     pixel_unit: Annotated[
-        str | None, typer.Option(help="Unit of the pixel coordinates; default arcsec.")
+        str | None, typer.Option(help="Unit of the pixel coordinates, such as arcsec.")
     ] = None,
     width: Annotated[
         float | None, typer.Option(help="Width in inch: 3.4 is one column, 7.1 are two.")
@@ -112,7 +113,7 @@ def plot(
     for path in written:
         print(path)
     for name, reason in missing.items():
-        print(f"{name}: none. {reason}")
+        print(f"{name}: none. {reason}", file=sys.stderr)
 
 
 def draw_into(

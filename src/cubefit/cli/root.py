@@ -64,6 +64,8 @@ def sentence_of(error: Exception) -> str:
     if isinstance(error, MemoryError):
         told = f" ({error})" if str(error) else ""
         return f"Not enough memory{told}: use a machine with more, or end other programs."
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return f"{error.filename} is a file where a folder is needed: give another name."
     if isinstance(error, OSError) and not isinstance(error, CubeFitError) and error.strerror:
         return f"{error.filename or 'the system'}: {error.strerror}."
     return " ".join(str(error).split())
@@ -73,7 +75,7 @@ app = typer.Typer(
     cls=Verbs,
     help="One global, non-negative fit of stellar populations to orbits over an IFU cube.",
     epilog="Exit codes: 0 done, 1 error, 2 wrong usage, 3 check found something, 75 stopped by "
-    "SIGTERM, SIGUSR1 or SIGHUP (run the same again), 130 stopped by Ctrl-C.",
+    "SIGTERM, SIGUSR1 or SIGHUP (run the same again), 130 stopped by Ctrl-C (but 0 for dashboard).",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

@@ -52,21 +52,19 @@ def status(
     Example: cubefit status cube.h5 --watch
     """
     with interruptible("that was the last look."):
-        from cubefit.store.file_status import read_file_status
+        from cubefit.store.file_status import file_status
 
         if as_json:
-            print(json.dumps(read_file_status(file).as_json()), flush=True)
+            print(json.dumps(file_status(file).as_json()), flush=True)
             while watch:
                 time.sleep(interval)
-                print(json.dumps(read_file_status(file).as_json()), flush=True)
+                print(json.dumps(file_status(file).as_json()), flush=True)
             return
         console = Console()
         if not watch:
-            console.print(status_table(read_file_status(file)))
+            console.print(status_table(file_status(file)))
             return
-        with Live(
-            status_table(read_file_status(file)), console=console, auto_refresh=False
-        ) as view:
+        with Live(status_table(file_status(file)), console=console, auto_refresh=False) as view:
             while True:
                 time.sleep(interval)
-                view.update(status_table(read_file_status(file)), refresh=True)
+                view.update(status_table(file_status(file)), refresh=True)

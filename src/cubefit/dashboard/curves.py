@@ -10,13 +10,8 @@ from bokeh.models import Div, RadioButtonGroup
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
-from cubefit.dashboard.style import (
-    MODEL_COLOUR,
-    POINT_COLOUR,
-    SECOND_COLOUR,
-    new_figure,
-    source,
-)
+from cubefit.dashboard.style import SECOND_COLOUR, new_figure, source
+from cubefit.drawing import MODEL_COLOUR, POINT_COLOUR
 from cubefit.live import Look
 from cubefit.store.history import History
 
@@ -24,37 +19,47 @@ MOST_POINTS: Final = 1000
 """Of a curve: more are not seen."""
 CHOICES: Final = ("against time", "against iteration")
 UNITS: Final = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
-PANELS: Final = {
-    "Misfit per voxel": (
-        "log",
-        {
-            "objective": ("chi2 + priors", POINT_COLOUR),
-            "chi2": ("chi2", MODEL_COLOUR),
-        },
-    ),
-    "Rms residual": (
-        "log",
-        {
-            "train_rmse_ewma": ("training (running average)", POINT_COLOUR),
-            "val_rmse": ("validation", MODEL_COLOUR),
-        },
-    ),
-    "Gap to the optimum, at most": ("log", {"gap_rel": ("", POINT_COLOUR)}),
-    "Change of the weights": ("log", {"delta_x_rel": ("", SECOND_COLOUR)}),
-    "Weights above zero": ("linear", {"nnz": ("", SECOND_COLOUR)}),
-}
-"""Scale of the y axis, and label and colour of each curve, by title."""
+Panels = dict[str, tuple[str, dict[str, tuple[str, str]]]]
+
+
+def panels_of(*, has_noise: bool) -> Panels:
+    """Return scale of the y axis, and label and colour of each curve, by title."""
+    chi2 = "chi2" if has_noise else "square residual"
+    unit = "sigma" if has_noise else "data unit"
+    return {
+        f"{'Misfit' if has_noise else 'Misfit [data unit squared]'} per voxel": (
+            "log",
+            {"objective": (f"{chi2} + priors", POINT_COLOUR), "chi2": (chi2, MODEL_COLOUR)},
+        ),
+        f"Rms residual [{unit}]": (
+            "log",
+            {
+                "train_rmse_ewma": ("training (running average)", POINT_COLOUR),
+                "val_rmse": ("validation", MODEL_COLOUR),
+            },
+        ),
+        "Gap to the optimum, at most": ("log", {"gap_rel": ("", POINT_COLOUR)}),
+        "Change of the weights": ("log", {"delta_x_rel": ("", SECOND_COLOUR)}),
+        "Weights above zero": ("linear", {"nnz": ("", SECOND_COLOUR)}),
+    }
 
 
 class CurvesPanel:
-    """Five small figures that share their x axis."""
+    """Five small figures that share their x axis.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    has_noise : bool
+        Whether misfits are in units of the noise.
+    """
+
+    def __init__(self, *, has_noise: bool) -> None:
+        panels = panels_of(has_noise=has_noise)
         self.sources = {
-            name: source(x=[], y=[]) for _, curves in PANELS.values() for name in curves
+            name: source(x=[], y=[]) for _, curves in panels.values() for name in curves
         }
         self._figures: list[figure] = []
-        for title, (scale, curves) in PANELS.items():
+        for title, (scale, curves) in panels.items():
             name = f"curve_{next(iter(curves))}"
             part = new_figure("", "", title, height=220, y_axis_type=scale, name=name)
             if self._figures:
@@ -77,6 +82,11 @@ class CurvesPanel:
             row(*self._figures, sizing_mode="stretch_width"),
             sizing_mode="stretch_width",
         )
+
+    @property
+    def titles(self) -> list[str]:
+        """What stands above each figure."""
+        return [str(part.title.text) for part in self._figures]
 
     def update(self, look: Look) -> None:
         """Show the history of the fit."""

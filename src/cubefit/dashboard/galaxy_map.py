@@ -19,7 +19,9 @@ from bokeh.models import (
 from bokeh.models.mappers import ContinuousColorMapper
 from numpy.typing import NDArray
 
-from cubefit.dashboard.style import MODEL_COLOUR, PALETTE, new_figure, source
+from cubefit.dashboard.style import PALETTE, new_figure, source
+from cubefit.drawing import MODEL_COLOUR
+from cubefit.errors import CubeFitError
 from cubefit.inverse.means import spaxel_means
 from cubefit.live import Galaxy, Look
 from cubefit.live.sky import sky_of
@@ -27,7 +29,7 @@ from cubefit.live.sky import sky_of
 Float = NDArray[np.float64]
 
 LIGHT: Final = "light per spatial pixel (data)"
-AGE: Final = "mean age, by light (fit) [Gyr]"
+AGE: Final = "geometric mean age, by light (fit) [Gyr]"
 METAL: Final = "mean [M/H], by light (fit) [dex]"
 FITTED: Final = {AGE: "log_age", METAL: "metal"}
 WIDTH_PX: Final = 440
@@ -122,6 +124,11 @@ class GalaxyMap:
         )
         return drawn, bar
 
+    @property
+    def title(self) -> str:
+        """What stands above."""
+        return str(self._figure.title.text)
+
     def update(self, look: Look) -> None:
         """Take the newest weights, if the map is made of them."""
         self._look = look
@@ -146,7 +153,14 @@ class GalaxyMap:
         return Drawn(self.sky.spread(means, extensive=False), is_light=False)
 
     def _draw(self) -> None:
-        values, is_light = self._values()
+        try:
+            values, is_light = self._values()
+        except CubeFitError as error:
+            # The file is being replaced, say: the next look shows what became of it.
+            self._figure.title.text = f"Cannot be read now: {error}"
+            return
+        shown = np.isfinite(values).any()
+        self._figure.title.text = "" if shown else "No weights yet, so nothing to show"
         sky = self.sky
         if sky.grid is None:
             self.pixels.data = {"x": sky.x, "y": sky.y, "value": values, "spaxel": sky.spaxel}

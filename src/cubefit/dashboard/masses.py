@@ -12,7 +12,8 @@ from bokeh.models import ColorBar, HoverTool, LinearColorMapper, Range1d, Select
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
-from cubefit.dashboard.style import PALETTE, QUIET_COLOUR, new_figure, source
+from cubefit.dashboard.style import PALETTE, QUIET_COLOUR, fit_range, new_figure, source
+from cubefit.drawing import limits, log_limits
 from cubefit.inverse.means import component_means
 from cubefit.live import Galaxy, Look
 
@@ -20,6 +21,7 @@ Float = NDArray[np.float64]
 
 ORBIT_WEIGHTS: Final = "orbit weight"
 NUMBER: Final = "component number"
+TITLE: Final = "Component masses against"
 DECADES: Final = 4.0
 """Shares further below the largest stand at the lower edge."""
 
@@ -41,7 +43,7 @@ class MassesPanel:
         self.points = source(x=[], y=[], component=[], fitted=[], age=[])
         self._look: Look | None = None
         self.select = Select(
-            title="Component masses against",
+            title=TITLE,
             options=[ORBIT_WEIGHTS, *galaxy.component_properties, NUMBER],
             value=ORBIT_WEIGHTS,
             name="masses_against",
@@ -79,7 +81,7 @@ class MassesPanel:
             fill_color={"field": "age", "transform": self._colours},
         )
         tips = [("component", "@component"), ("share of the weights", "@fitted"),
-                ("mean age [Gyr]", "@gyr")]  # fmt: skip
+                ("geometric mean age [Gyr]", "@gyr")]  # fmt: skip
         made.add_tools(HoverTool(renderers=[drawn], tooltips=tips))
         made.add_layout(
             ColorBar(color_mapper=self._colours, width=8, title="log10(age / Gyr)", padding=3),
@@ -105,11 +107,12 @@ class MassesPanel:
         x = look.weights.x
         fitted = x.sum(axis=1) / (x.sum() or 1.0)
         by_weight = wanted == ORBIT_WEIGHTS and look.orbit_weights is not None
-        if wanted == ORBIT_WEIGHTS and not by_weight:
-            self.select.title = "No orbit weights given. Component masses against"
-            wanted = NUMBER
+        missing = wanted == ORBIT_WEIGHTS and not by_weight
+        self.select.title = f"No orbit weights given. {TITLE}" if missing else TITLE
+        wanted = NUMBER if missing else wanted
         along = self._along(look, wanted)
-        window = window_of(np.concatenate([fitted, along]) if by_weight else fitted)
+        positive = np.concatenate([fitted, along]) if by_weight else fitted
+        window = log_limits(positive, decades=DECADES) or (1e-4, 1.0)
         shown = np.maximum(fitted, window[0] * 1.1)
         age = mean_log_age(self._galaxy, x)
         self.points.data = {
@@ -130,11 +133,11 @@ class MassesPanel:
             self._by_weight.x_range.update(start=window[0], end=window[1])
         else:
             self._by_other.xaxis.axis_label = wanted
-            fit_span(self._by_other.x_range, along)
+            fit_range(self._by_other.x_range, limits(along))
 
     def _along(self, look: Look, wanted: str) -> Float:
         if wanted == ORBIT_WEIGHTS and look.orbit_weights is not None:
-            return np.asarray(look.orbit_weights / look.orbit_weights.sum())
+            return np.asarray(look.orbit_weights / (look.orbit_weights.sum() or 1.0))
         if wanted in self._galaxy.component_properties:
             return self._galaxy.component_properties[wanted]
         return np.arange(float(self._galaxy.shape[0]))
@@ -147,7 +150,7 @@ class MassesPanel:
         at_x = float(event.x)
         if self._by_weight.visible:
             x, at_x = np.log10(x), np.log10(max(at_x, 1e-300))
-        spans = np.ptp(x) or 1.0, np.ptp(y) or 1.0
+        spans = [np.ptp(v[np.isfinite(v)]) or 1.0 if np.isfinite(v).any() else 1.0 for v in (x, y)]
         distance = np.hypot(
             (x - at_x) / spans[0], (y - np.log10(max(float(event.y), 1e-300))) / spans[1]
         )
@@ -161,21 +164,3 @@ def mean_log_age(galaxy: Galaxy, x: Float) -> Float:
     if found is None:
         return np.full(x.shape[0], np.nan)
     return component_means(x * galaxy.template_light, found.values)
-
-
-def window_of(shares: Float) -> tuple[float, float]:
-    """Return limits of a log axis for shares; those of all zeros too."""
-    positive = shares[np.isfinite(shares) & (shares > 0)]
-    if not positive.size:
-        return 1e-4, 1.0
-    high = float(positive.max())
-    return max(float(positive.min()), high * 10.0**-DECADES) / 1.6, high * 1.6
-
-
-def fit_span(span: Range1d, values: Float) -> None:
-    """Let a range hold all finite values."""
-    finite = values[np.isfinite(values)]
-    if finite.size:
-        low, high = float(finite.min()), float(finite.max())
-        room = 0.05 * (high - low) or 1.0
-        span.update(start=low - room, end=high + room)

@@ -18,11 +18,10 @@ from cubefit.dashboard.spectrum import SpectrumPanel
 from cubefit.dashboard.tiles import TilesPanel
 from cubefit.errors import CubeFitError
 from cubefit.live import Galaxy, LiveFile, Look
-from cubefit.store.handle import READ_DAMAGE
 
-TICK_MS: Final = 500
-REST: Final = 25.0
-"""Times what an update took until the next one: the page takes 4 % of one core at most."""
+TICK_MS: Final = 1000
+REST: Final = 100.0
+"""Times what an update took until the next one: a page takes 1 % of one core at most."""
 
 
 class Page:
@@ -63,26 +62,27 @@ class Page:
         if look.galaxy is not None and look.galaxy is not self._galaxy:
             self._begin(look.galaxy)
         started = time.perf_counter()
-        self._show(look)
-        self._shown = look.number
+        if self._show(look):
+            self._shown = look.number
         self.update_s = time.perf_counter() - started
-        self._next = time.monotonic() + REST * self.update_s
+        self._next = time.monotonic() + max(REST * self.update_s, TICK_MS / 1000)
 
-    def _show(self, look: Look) -> None:
+    def _show(self, look: Look) -> bool:
+        """Show a look; return whether all of it could be read."""
         if look.galaxy is None:
-            return
+            return True
         self._look = look
         self.map.update(look)
         self.curves.update(look)
         self.masses.update(look)
         self.populations.update(look)
         self.tiles.update(look)
-        self._show_spectrum(look)
+        return self._show_spectrum(look)
 
     def _begin(self, galaxy: Galaxy) -> None:
         """Make the panels of a galaxy."""
-        self._galaxy = galaxy
-        self.spectrum, self.curves, self.tiles = SpectrumPanel(), CurvesPanel(), TilesPanel()
+        self.spectrum, self.tiles = SpectrumPanel(), TilesPanel()
+        self.curves = CurvesPanel(has_noise=galaxy.has_noise)
         self.map = GalaxyMap(galaxy, self.pick)
         self.populations = PopulationsPanel(galaxy)
         self.masses = MassesPanel(galaxy, self.populations.pick)
@@ -98,6 +98,7 @@ class Page:
             ),
             self.curves.view,
         ]
+        self._galaxy = galaxy
 
     def pick(self, spaxel: int) -> None:
         """Show another spaxel."""
@@ -106,9 +107,11 @@ class Page:
         # The panels are of the look that is shown, which may not be the newest.
         self._show_spectrum(self._look)
 
-    def _show_spectrum(self, look: Look) -> None:
+    def _show_spectrum(self, look: Look) -> bool:
         try:
             self.spectrum.update(look, self.spaxel)
-        except (CubeFitError, *READ_DAMAGE) as error:
+        except CubeFitError as error:
             # The file is being replaced, say: the next look shows what became of it.
             self.spectrum.say(f"Spaxel {self.spaxel} cannot be read now: {error}")
+            return False
+        return True

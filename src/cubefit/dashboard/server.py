@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 from collections.abc import Sequence
@@ -17,10 +18,13 @@ from cubefit.dashboard.page import Page
 from cubefit.errors import ConfigError
 from cubefit.live import LiveFile
 
+logger = logging.getLogger(__name__)
+
 LOOPBACK: Final = ("localhost", "127.0.0.1")
 LOOK_EVERY_S: Final = 1.0
-REST: Final = 25.0
-"""Times what a look took until the next one: looking takes 4 % of one core at most."""
+REST: Final = 100.0
+"""Times what a look took until the next one: looking takes 1 % of one core at most."""
+LONGEST_REST_S: Final = 30.0
 
 
 class DashboardServer:
@@ -51,6 +55,7 @@ class DashboardServer:
         self.live = LiveFile(path)
         self._over = threading.Event()
         self._viewers = 0
+        self._watcher = threading.Thread(target=self._watch, name="cubefit-watch", daemon=True)
         try:
             port = port or free_port(host)
             self._server = Server(
@@ -70,14 +75,13 @@ class DashboardServer:
     @property
     def url(self) -> str:
         """Where the page is."""
-        name = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{name}:{self.port}/"
+        return f"http://{name_of(self.host)}:{self.port}/"
 
     def _make_page(self, document: Document) -> None:
-        self._viewers += 1
-        document.on_session_destroyed(self._leave)
         self.live.refresh()
         Page(self.live).attach(document)
+        document.on_session_destroyed(self._leave)
+        self._viewers += 1
 
     def _leave(self, session_context: object) -> None:
         del session_context
@@ -85,24 +89,37 @@ class DashboardServer:
 
     def _watch(self) -> None:
         """Look at the file as long as somebody looks at the page."""
-        while not self._over.wait(max(LOOK_EVERY_S, REST * self.live.cost_s)):
-            if self._viewers:
-                self.live.refresh()
+        while not self._over.wait(min(max(LOOK_EVERY_S, REST * self.live.cost_s), LONGEST_REST_S)):
+            try:
+                if self._viewers:
+                    self.live.refresh()
+            except Exception:
+                # Without this thread every page would stand still, and nothing would say why.
+                logger.exception("%s could not be looked at; it is tried again.", self.live.path)
 
     def __enter__(self) -> Self:
         """Start listening."""
         self._server.start()
-        threading.Thread(target=self._watch, name="cubefit-watch", daemon=True).start()
+        self._watcher.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
         """Stop."""
         self._over.set()
         self._server.stop()
+        self._watcher.join(LOOK_EVERY_S)
 
     def run(self) -> None:
         """Serve until an exception, such as that of Ctrl-C."""
         self._server.io_loop.start()
+
+
+def name_of(host: str) -> str:
+    """Return the name by which a browser reaches an address that is listened on."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - all addresses of this machine
+        return socket.gethostname()
+    # Bokeh takes no addresses of IPv6 as an origin.
+    return "localhost" if ":" in host else host
 
 
 def own_origins(host: str, port: int) -> list[str]:
@@ -110,7 +127,6 @@ def own_origins(host: str, port: int) -> list[str]:
     names = {host, *LOOPBACK}
     if host not in LOOPBACK:
         names |= {socket.gethostname(), socket.getfqdn()}
-    # Bokeh takes no addresses of IPv6 here.
     return sorted(f"{name}:{port}" for name in names if ":" not in name)
 
 

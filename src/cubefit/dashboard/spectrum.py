@@ -7,17 +7,11 @@ from bokeh.layouts import column
 from bokeh.models import Range1d, Span
 from numpy.typing import NDArray
 
-from cubefit.dashboard.style import (
-    DATA_COLOUR,
-    MODEL_COLOUR,
-    QUIET_COLOUR,
-    UNUSED_COLOUR,
-    fit_range,
-    new_figure,
-    source,
-)
+from cubefit.dashboard.style import QUIET_COLOUR, UNUSED_COLOUR, fit_range, new_figure, source
+from cubefit.drawing import DATA_COLOUR, MODEL_COLOUR, limits, unused_ranges
 from cubefit.live import Galaxy, Look, SpaxelSpectrum
 from cubefit.spectra.grids import edges_of
+from cubefit.spectra.residuals import scaled_residual
 
 Float = NDArray[np.float64]
 
@@ -72,15 +66,19 @@ class SpectrumPanel:
         residual = missing
         if look.weights is not None:
             model = galaxy.model_spectrum(spaxel, look.weights.x, look.weights.normalization)
-            residual, unit = residual_of(observed, model)
-            rms = float(np.sqrt(np.nanmean(residual**2))) if observed.used.any() else np.nan
-            title = f"Spaxel {spaxel}: residual rms {rms:.3g} {unit}"
+            residual = scaled_residual(observed.data, model, observed.noise, observed.used)
+            unit = "%" if observed.noise is None else "sigma"
+            known = residual[np.isfinite(residual)]
+            title = f"Spaxel {spaxel}: nothing to compare, the model or the data are empty there"
+            if known.size:
+                title = f"Spaxel {spaxel}: residual rms {np.sqrt(np.mean(known**2)):.3g} {unit}"
             self._below.yaxis.axis_label = f"Residual [{unit}]"
         self._above.title.text = title
         self.lines.data = {"wave": wave, "data": observed.data, "model": model}
         self.dots.data = {"wave": wave, "residual": residual}
         used = observed.used
-        fit_range(self._above.y_range, np.concatenate([observed.data[used], model[used]]))
+        both = np.concatenate([observed.data[used], model[used]])
+        fit_range(self._above.y_range, limits(both))
         if np.isfinite(residual).any():
             reach = 1.3 * float(np.nanpercentile(np.abs(residual), 99.0)) or 1.0
             self._below.y_range.update(start=-reach, end=reach)
@@ -91,8 +89,12 @@ class SpectrumPanel:
         return str(self._above.title.text)
 
     def say(self, text: str) -> None:
-        """Say why a spaxel is not shown."""
+        """Say why a spaxel is not shown, and show none."""
+        self._observed = None
         self._above.title.text = text
+        self.lines.data = {"wave": [], "data": [], "model": []}
+        self.dots.data = {"wave": [], "residual": []}
+        self.unused.data = {"left": [], "right": []}
 
     def _spectrum(self, galaxy: Galaxy, spaxel: int) -> SpaxelSpectrum:
         """Return what was observed, read once; shade what the fit does not use."""
@@ -101,21 +103,6 @@ class SpectrumPanel:
             return seen[2]
         found = galaxy.spectrum(spaxel)
         self._observed = galaxy, spaxel, found
-        self.unused.data = strips(np.exp(edges_of(galaxy.grids.obs_pix)), found.used)
+        left, right = unused_ranges(np.exp(edges_of(galaxy.grids.obs_pix)), found.used)
+        self.unused.data = {"left": left, "right": right}
         return found
-
-
-def residual_of(observed: SpaxelSpectrum, model: Float) -> tuple[Float, str]:
-    """Return data - model in sigma, or in percent of the model, NaN where unused; and the unit."""
-    scale = 0.01 * np.abs(model) if observed.noise is None else observed.noise
-    usable = observed.used & (scale > 0)
-    residual = np.full(model.shape, np.nan)
-    np.subtract(observed.data, model, out=residual, where=usable)
-    np.divide(residual, scale, out=residual, where=usable)
-    return residual, "%" if observed.noise is None else "sigma"
-
-
-def strips(edges: Float, used: NDArray[np.bool_]) -> dict[str, Float]:
-    """Return where unused pixels begin and end."""
-    steps = np.diff(np.concatenate([[0], (~used).astype(np.int8), [0]]))
-    return {"left": edges[np.flatnonzero(steps > 0)], "right": edges[np.flatnonzero(steps < 0)]}

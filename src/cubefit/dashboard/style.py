@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import numpy as np
 from bokeh.models import ColumnDataSource, LogAxis, LogTicker, Range1d
 from bokeh.plotting import figure
-from numpy.typing import NDArray
 
-DATA_COLOUR: Final = "black"
-MODEL_COLOUR: Final = "#D55E00"
-POINT_COLOUR: Final = "#0072B2"
 SECOND_COLOUR: Final = "#009E73"
 QUIET_COLOUR: Final = "#999999"
 UNUSED_COLOUR: Final = "#dddddd"
@@ -52,11 +47,7 @@ def source(**columns: Any) -> ColumnDataSource:
     return ColumnDataSource(data=columns)
 
 
-def fit_range(span: Range1d, values: NDArray[np.floating], share: float = 0.06) -> None:
-    """Let a range hold all finite values, with some room; leave it where there are none."""
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        return
-    low, high = float(finite.min()), float(finite.max())
-    room = share * (high - low) or 0.1 * abs(high) or 1.0
-    span.update(start=low - room, end=high + room)
+def fit_range(span: Range1d, found: tuple[float, float] | None) -> None:
+    """Let a range have these limits; leave it where there are none."""
+    if found is not None:
+        span.update(start=found[0], end=found[1])

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cubefit.errors import CubeFitError
 from cubefit.live.galaxy import Galaxy, read_galaxy
-from cubefit.store.file_status import FileStatus, status_in
-from cubefit.store.handle import READ_DAMAGE, reading, steadily
+from cubefit.store.file_status import FileStatus, facts_of, status_in
+from cubefit.store.handle import looked_at, reading
 from cubefit.store.history import History, history_of
-from cubefit.store.load import read_orbit_weights
 from cubefit.store.lock import Owner, who_writes
 from cubefit.store.tiles import read_status
-from cubefit.store.viewing import Weights, newest_weights
+from cubefit.store.viewing import Weights, input_stamp, newest_weights
 
 Float = NDArray[np.float64]
 
+UNKNOWN: Final = "unknown"
+MISSING: Final = (
+    "{path} does not exist yet: this page waits for it. `cubefit populate`, or H5Manager in "
+    "Python, makes it."
+)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Look:
     """A file at one moment."""
 
@@ -39,8 +44,11 @@ class Look:
     done: NDArray[np.bool_] | None = None
     """Finished tiles, shape (Sgrid, Cgrid, Pgrid)."""
     weights: Weights | None = None
-    orbit_weights: Float | None = None
-    """Shape (C,), any scale."""
+
+    @property
+    def orbit_weights(self) -> Float | None:
+        """What the fit of the weights was given, shape (C,), any scale."""
+        return None if self.weights is None else self.weights.orbit_weights
 
 
 class Fingerprint(NamedTuple):
@@ -76,9 +84,8 @@ class LiveFile:
         self.path = path
         self.now = Look(path=path, number=0, problem="Not looked at yet.")
         self.cost_s = 0.0
-        """What the last look took."""
-        self._seen: Fingerprint | str | None = "nothing"
-        self._inode: int | None = None
+        """What the last look took, but for the galaxy, which is read once."""
+        self._seen: Fingerprint | str | None = UNKNOWN
         self._galaxy: Galaxy | None = None
         self._lock = Lock()
 
@@ -88,49 +95,55 @@ class LiveFile:
             try:
                 found = fingerprint(self.path)
             except OSError as error:
-                self.now = Look(path=self.path, number=self.now.number + 1, problem=str(error))
-                self._seen = "nothing"
-                return True
+                return self._take(self._problem(str(error)), UNKNOWN)
             if found == self._seen:
                 return False
-            started = time.perf_counter()
-            self.now = self._look(found)
+            look = self._problem(MISSING.format(path=self.path)) if found is None else self._look()
             # What could not be read is tried again: a passing error leaves no mark on the file.
-            self._seen = found if found is None or not self.now.problem else "nothing"
-            self.cost_s = time.perf_counter() - started
-            return True
+            return self._take(look, UNKNOWN if look.problem and found is not None else found)
 
-    def _look(self, found: Fingerprint | None) -> Look:
-        number = self.now.number + 1
-        if found is None:
-            self._galaxy = None
-            return Look(
-                path=self.path,
-                number=number,
-                problem=f"{self.path} does not exist yet: this page waits for it. "
-                "`cubefit populate`, or H5Manager in Python, makes it.",
-            )
+    def _take(self, look: Look, seen: Fingerprint | str | None) -> bool:
+        """Keep a look; return whether it is news, which the same problem again is not."""
+        self._seen = seen
+        if look.problem and look.problem == self.now.problem:
+            return False
+        self.now = look
+        return True
+
+    def _problem(self, told: str) -> Look:
+        return Look(path=self.path, number=self.now.number + 1, problem=told)
+
+    def _look(self) -> Look:
         try:
-            if found.inode != self._inode or self._galaxy is None:
-                self._galaxy = steadily(self.path, read_galaxy)
-                self._inode = found.inode
-            return steadily(self.path, lambda path: self._look_inside(path, number))
-        except (CubeFitError, *READ_DAMAGE) as error:
-            return Look(path=self.path, number=number, problem=str(error))
+            stamp = looked_at(self.path, read_stamp)
+            if self._galaxy is None or self._galaxy.stamp != stamp:
+                self._galaxy = looked_at(self.path, read_galaxy)
+            started = time.perf_counter()
+            look = looked_at(self.path, self._look_inside)
+            self.cost_s = time.perf_counter() - started
+        except CubeFitError as error:
+            return self._problem(str(error))
+        return look
 
-    def _look_inside(self, path: Path, number: int) -> Look:
-        assert self._galaxy is not None  # noqa: S101 - read before
+    def _look_inside(self, path: Path) -> Look:
+        galaxy = self._galaxy
+        assert galaxy is not None  # noqa: S101 - read before
         writer = who_writes(path)
         with reading(path) as file:
             tiles, status = read_status(file), status_in(file, path, writer)
-            runs = status.fit is not None and status.fit.running
+            history, fit = history_of(file), status.fit
             return Look(
                 path=path,
-                number=number,
-                galaxy=self._galaxy,
+                number=self.now.number + 1,
+                galaxy=galaxy,
                 status=status,
-                history=history_of(file),
+                history=history if fit is None else replace(history, method=fit.method),
                 done=None if tiles is None else tiles.done.astype(bool),
-                weights=newest_weights(file, self._galaxy.shape, runs=runs),
-                orbit_weights=read_orbit_weights(file),
+                weights=newest_weights(file, galaxy.shape, fit, facts_of(writer, "fit")),
             )
+
+
+def read_stamp(path: Path) -> str:
+    """Return the stamp of the inputs in a file."""
+    with reading(path) as file:
+        return input_stamp(file)

@@ -12,7 +12,7 @@ from cubefit.config import Normalization
 from cubefit.errors import InputError
 from cubefit.inputs import Grids
 from cubefit.results.axes import Axis, Property, axes_of, properties_of
-from cubefit.results.tables import Pixels
+from cubefit.results.pixels import Pixels
 from cubefit.spectra.losvd import normalized_losvd
 from cubefit.spectra.spaxel_model import SpaxelModel
 from cubefit.store import schema
@@ -27,16 +27,24 @@ from cubefit.store.load import (
     read_template_axes,
     read_template_light,
 )
-from cubefit.store.viewing import SpaxelSpectrum, read_losvd, read_share, read_spectrum
+from cubefit.store.viewing import (
+    SpaxelSpectrum,
+    input_stamp,
+    read_losvd,
+    read_share,
+    read_spectrum,
+)
 
 Float = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Galaxy:
     """What does not change while a file is built and fitted."""
 
     path: Path
+    stamp: str
+    """Of its inputs: another file in its place has another."""
     dims: dict[str, int]
     grids: Grids
     has_noise: bool
@@ -90,11 +98,11 @@ class Galaxy:
 
     def spectrum(self, spaxel: int) -> SpaxelSpectrum:
         """Return what was observed in a spaxel."""
-        return read_spectrum(self.path, spaxel)
+        return read_spectrum(self.path, self.stamp, spaxel)
 
     def model_spectrum(self, spaxel: int, x: Float, normalization: Normalization) -> Float:
         """Return the model of a spaxel, shape (L,), for weights (C, P)."""
-        losvd = read_losvd(self.path, spaxel)[None]
+        losvd = read_losvd(self.path, self.stamp, spaxel)[None]
         return self.model.spectrum(normalized_losvd(losvd, normalization)[0], x)
 
     def share(self, normalization: Normalization) -> Float:
@@ -103,7 +111,7 @@ class Galaxy:
         The first call reads all LOSVDs.
         """
         if normalization not in self.shares:
-            self.shares[normalization] = read_share(self.path, normalization)
+            self.shares[normalization] = read_share(self.path, self.stamp, normalization)
         return self.shares[normalization]
 
 
@@ -123,6 +131,7 @@ def read_galaxy(path: Path) -> Galaxy:
         x, y = read_optional(file, schema.X_PIX), read_optional(file, schema.Y_PIX)
         return Galaxy(
             path=path,
+            stamp=input_stamp(file),
             dims=dims,
             grids=grids,
             has_noise=schema.NOISE.path in file,

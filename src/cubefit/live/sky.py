@@ -19,7 +19,7 @@ REACH_PX: Final = 1.0
 """A point further than this from any pixel belongs to none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sky:
     """The pixels of a galaxy, each of a spaxel."""
 

@@ -9,8 +9,9 @@ from typing import Literal
 from cubefit.display import duration
 from cubefit.live.file import Look
 from cubefit.live.galaxy import Galaxy
-from cubefit.store.file_status import BuildState, FileStatus, FitState, SolutionState
+from cubefit.store.file_status import FileStatus, FitState, SolutionState
 from cubefit.store.lock import Owner
+from cubefit.store.status_rows import tiles_told
 
 Tone = Literal["waiting", "running", "done", "stopped"]
 
@@ -38,15 +39,15 @@ def headline(look: Look) -> str:
     if status.writer is not None:
         return under_way(status, look.galaxy)
     if status.fit is not None and status.fit.resumable:
-        step = "round" if status.fit.method == "exact" else "epoch"
+        fit = status.fit
         return (
-            f"A fit was stopped after {step} {status.fit.epoch}{quality(status.fit, look.galaxy)}. "
+            f"A fit was stopped after {fit.step} {fit.epoch}{quality(fit, look.galaxy)}. "
             "The same call of cubefit fit completes it."
         )
     if status.solution is not None:
         return fitted(status.solution, look.galaxy)
     if status.build is not None and status.build.tiles_done < status.build.tiles_total:
-        return f"The HyperCube has {tiles(status.build)}. cubefit build goes on with it."
+        return f"The HyperCube has {tiles_told(status.build)}. cubefit build goes on with it."
     ready = "The HyperCube is built" if status.build is not None else "The file is populated"
     return f"{ready}, nothing is fitted yet. Run cubefit fit {look.path.name}."
 
@@ -56,40 +57,23 @@ def under_way(status: FileStatus, galaxy: Galaxy) -> str:
     writer = status.writer
     task = writer.task if isinstance(writer, Owner) else ""
     if task == "build" and status.build is not None:
-        build = status.build
-        return f"Building the HyperCube: {tiles(build)}{rate(build)}."
+        return f"Building the HyperCube: {tiles_told(status.build)}."
     if task == "fit" and isinstance(writer, Owner):
         fit = status.fit
         if fit is None or not fit.n_rows:
             since = duration(time.time() - writer.started)
             return f"A fit is being prepared, for {since} now: its figures follow."
-        step = "round" if fit.method == "exact" else "epoch"
         wanted = f" of {fit.epochs_wanted}" if fit.epochs_wanted else ""
         left = f", {duration(fit.left_s)} left" if math.isfinite(fit.left_s) else ""
-        return f"Fitting: {step} {fit.epoch}{wanted}{quality(fit, galaxy)}{left}."
+        return f"Fitting: {fit.step} {fit.epoch}{wanted}{quality(fit, galaxy)}{left}."
     return f"The file is written to by {writer}."
-
-
-def tiles(build: BuildState) -> str:
-    """Return how many tiles are done."""
-    share = 100.0 * build.tiles_done / build.tiles_total
-    return f"{build.tiles_done} of {build.tiles_total} tiles ({share:.0f} %)"
-
-
-def rate(build: BuildState) -> str:
-    """Return how fast a build is and when it ends; empty where it is not known yet."""
-    if not build.tiles_per_s > 0:
-        return ""
-    S, C, P, L = build.shape
-    speed = 4.0e-9 * S * C * P * L / build.tiles_total * build.tiles_per_s
-    return f", {build.tiles_per_s:.3g} tiles/s ({speed:.2g} GB/s), {duration(build.left_s)} left"
 
 
 def quality(fit: FitState, galaxy: Galaxy) -> str:
     """Return how good a fit is by its last row of metrics, from a comma on."""
     words = ""
     if math.isfinite(fit.chi2):
-        words += f", {misfit(fit.chi2, galaxy)}"
+        words += f", {misfit_per_voxel(fit.chi2, galaxy)}"
     elif math.isfinite(fit.train_rmse):
         words += f", rms {fit.train_rmse:.4g}{' sigma' if galaxy.has_noise else ''}"
     if math.isfinite(fit.gap_rel):
@@ -101,7 +85,7 @@ def fitted(solution: SolutionState, galaxy: Galaxy) -> str:
     """Return how good a committed solution is."""
     text = f"Fitted ({solution.written})"
     if math.isfinite(solution.chi2):
-        text += f": {misfit(solution.chi2, galaxy)}"
+        text += f": {misfit_per_voxel(solution.chi2, galaxy)}"
     if math.isfinite(solution.gap_rel):
         text += f". No other weights lower the objective by more than {share(solution.gap_rel)}"
     elif solution.method == "kaczmarz":
@@ -109,7 +93,7 @@ def fitted(solution: SolutionState, galaxy: Galaxy) -> str:
     return text + "."
 
 
-def misfit(chi2: float, galaxy: Galaxy) -> str:
+def misfit_per_voxel(chi2: float, galaxy: Galaxy) -> str:
     """Return chi2 as what it means per voxel."""
     per_voxel = chi2 / max(galaxy.n_voxels, 1)
     if galaxy.has_noise:
@@ -119,7 +103,7 @@ def misfit(chi2: float, galaxy: Galaxy) -> str:
 
 def share(value: float) -> str:
     """Return a small share in a form that everybody reads."""
-    return f"{100.0 * value:.2g} %" if value >= 1e-4 else f"{value:.1e} of it"
+    return f"{100.0 * max(value, 0.0):.2g} %"
 
 
 def what_is_fitted(galaxy: Galaxy) -> str:

@@ -36,7 +36,9 @@ ON_SKY: Final = ("pixel_unit", "width_inch")
 
 KINDS: Final[dict[str, Kind]] = {
     "maps": _kind(of_stars.all_maps, "all maps below on one page", "components", "by", *ON_SKY),
-    "age-map": _kind(of_stars.age_map, "mean age of each pixel", "components", "by", *ON_SKY),
+    "age-map": _kind(
+        of_stars.age_map, "geometric mean age of each pixel", "components", "by", *ON_SKY
+    ),
     "metallicity-map": _kind(
         of_stars.metallicity_map, "mean [M/H] of each pixel", "components", "by", *ON_SKY
     ),
@@ -110,7 +112,7 @@ def draw(
     properties : sequence of str, optional
         Names of component properties, with or without their unit; default those of the file.
     pixel_unit : str, optional
-        Unit of the pixel coordinates; default arcsec.
+        Unit of the pixel coordinates, such as arcsec; the file does not say.
     width_inch : float, optional
         Width of the figure, such as 3.4 for one column; default that of the kind.
 

@@ -21,12 +21,12 @@ from cubefit.report import (
     population_planes,
     property_trends,
 )
-from cubefit.report.style import PAGE_WIDTH_INCH
+from cubefit.report.style import PAGE_WIDTH_INCH, drawable
 from cubefit.results.fit_result import FitResult, MeanKind
 from cubefit.results.pixels import regular_grid
 
 PROPERTY_LABELS: Final = {
-    "log_age": "Mean age [Gyr]",
+    "log_age": "Geometric mean age [Gyr]",
     "metal": "Mean [M/H] [dex]",
     "alpha": r"Mean [$\alpha$/Fe] [dex]",
 }
@@ -229,8 +229,8 @@ def as_ranges(numbers: Sequence[int]) -> str:
 
 
 def capitalised(label: str) -> str:
-    """Return a label with its first letter large, as those of all axes."""
-    return label[:1].upper() + label[1:]
+    """Return a user's label as it can be drawn, its first letter large as on all axes."""
+    return drawable(label[:1].upper() + label[1:])
 
 
 def varying_properties(result: FitResult) -> list[str]:

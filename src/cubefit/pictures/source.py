@@ -20,7 +20,7 @@ from cubefit.report import residuals
 from cubefit.report.style import require_label, require_width
 from cubefit.results import FitResult
 from cubefit.results.fit_result import MeanKind
-from cubefit.results.tables import Pixels
+from cubefit.results.pixels import Pixels
 from cubefit.store import schema
 from cubefit.store.digests import digest_of_models
 from cubefit.store.handle import reading
@@ -43,7 +43,7 @@ class Choices:
     """What means are weighted with."""
     properties: tuple[str, ...] | None = None
     """Names of component properties, with or without their unit."""
-    pixel_unit: str = "arcsec"
+    pixel_unit: str = "as given"
     """Unit of the pixel coordinates."""
     width_inch: float | None = None
     """Width of the figure, or None for that of the kind."""
@@ -205,7 +205,9 @@ class Source:
         Raises
         ------
         MissingDataError
-            If the file has none, or not the one chosen.
+            If the file has none.
+        ConfigError
+            If it has not the one chosen.
         """
         known: Mapping[str, Any] = self.result.component_properties
         if not known:
@@ -219,7 +221,7 @@ class Source:
         for wanted in self.choices.properties:
             names = [n for n in known if wanted.lower() in {n.lower(), bare_name(n).lower()}]
             if len(names) != 1:
-                raise MissingDataError(
+                raise ConfigError(
                     f"{self.path} has no property {wanted!r} of its components: choose one of "
                     f"{', '.join(map(repr, known))}."
                 )

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
+from cubefit.drawing import POINT_COLOUR, limits, log_limits
 from cubefit.errors import InputError
 from cubefit.report.style import (
     PAGE_WIDTH_INCH,
-    POINT_COLOUR,
     QUIET_COLOUR,
     SIDE_BY_SIDE_INCH,
     SMALL_FONT_PT,
     add_legend,
-    limits,
-    log_limits,
     new_figure,
     plain_log_ticks,
     property_x_axis,

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.ticker import MaxNLocator
 
+from cubefit.drawing import DATA_COLOUR, POINT_COLOUR, limits, log_limits
 from cubefit.report.colour_scales import add_colour_bar, age_ticks
 from cubefit.report.convergence import Course, draw_course, with_values
 from cubefit.report.maps import MapPanel, draw_map
@@ -16,13 +17,9 @@ from cubefit.report.masses import MASS_DECADES, draw_masses
 from cubefit.report.populations import cell_edges, draw_plane
 from cubefit.report.spectra import draw_fit
 from cubefit.report.style import (
-    DATA_COLOUR,
     LINE_PT,
-    POINT_COLOUR,
     SMALL_FONT_PT,
     add_legend,
-    limits,
-    log_limits,
     new_figure,
     say,
     shade_unused,

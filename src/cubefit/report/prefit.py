@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cubefit.drawing import extent
 from cubefit.report.style import (
     FONT_PT,
     LEGEND_ENTRIES,
@@ -13,7 +14,7 @@ from cubefit.report.style import (
     PAGE_WIDTH_INCH,
     SMALL_FONT_PT,
     add_legend,
-    extent,
+    drawable,
     median,
     new_figure,
     require_shape,
@@ -161,7 +162,7 @@ def _draw_stack(
         if not used.all():
             axes.plot(np.exp(ln_wave), line, color=colour, lw=LINE_PT, alpha=0.3, zorder=1)
         axes.annotate(
-            f"{label} (median {median(spectra[row, used]):.3g})",
+            f"{drawable(label)} (median {median(spectra[row, used]):.3g})",
             (wave_edges[0], edges[row, 1]),
             xytext=(3.0, 1.5),
             textcoords="offset points",

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from cubefit.drawing import DATA_COLOUR, MODEL_COLOUR
 from cubefit.errors import InputError
 from cubefit.report.colour_scales import add_colour_bar, colour_map, colour_norm
 from cubefit.report.style import (
     COLUMN_WIDTH_INCH,
-    DATA_COLOUR,
     LINE_PT,
-    MODEL_COLOUR,
     QUIET_COLOUR,
     add_legend,
     new_figure,

@@ -7,22 +7,21 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from matplotlib.patches import Patch
 
+from cubefit.drawing import DATA_COLOUR, MODEL_COLOUR, limits
 from cubefit.errors import InputError
 from cubefit.report.style import (
-    DATA_COLOUR,
     LINE_PT,
-    MODEL_COLOUR,
     PAGE_WIDTH_INCH,
     QUIET_COLOUR,
     SMALL_FONT_PT,
     UNUSED_COLOUR,
-    limits,
     new_figure,
     require_shape,
     shade_unused,
     tidy,
 )
 from cubefit.spectra.grids import edges_of
+from cubefit.spectra.residuals import scaled_residual
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,12 +116,7 @@ def residuals(
 
     Unused pixels are NaN, and so are those where the model holds no light to compare with.
     """
-    reference = 0.01 * model if noise is None else noise
-    residual = np.full(data.shape, np.nan)
-    usable = used & (reference != 0)
-    np.subtract(data, model, out=residual, where=usable)
-    np.divide(residual, reference, out=residual, where=usable)
-    return residual, "%" if noise is None else r"$\sigma$"
+    return scaled_residual(data, model, noise, used), "%" if noise is None else r"$\sigma$"
 
 
 def draw_fit(

@@ -15,6 +15,7 @@ from matplotlib.ticker import (
     StrMethodFormatter,
 )
 
+from cubefit.drawing import limits, log_limits, unused_ranges
 from cubefit.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
 PAGE_WIDTH_INCH: Final = 7.1
 """Two columns of a journal page."""
@@ -37,11 +38,6 @@ FONT_PT: Final = 8.0
 SMALL_FONT_PT: Final = 7.0
 LINE_PT: Final = 0.8
 
-DATA_COLOUR: Final = "black"
-MODEL_COLOUR: Final = "#D55E00"
-"""Vermilion of Okabe & Ito: apart from black for everyone, in print too."""
-
-POINT_COLOUR: Final = "#0072B2"
 UNUSED_COLOUR: Final = "0.88"
 QUIET_COLOUR: Final = "0.6"
 
@@ -83,6 +79,15 @@ def require_label(text: str) -> None:
             f"The label {text!r} is no math that can be drawn: mend what is between the dollars, "
             "or write \\$ for a dollar."
         ) from None
+
+
+def drawable(text: str) -> str:
+    """Return a user's text as it can be drawn: dollars that enclose no math are dollars."""
+    try:
+        MathTextParser("path").parse(text)
+    except ValueError:
+        return text.replace("$", r"\$")
+    return text
 
 
 def new_figure(width_inch: float, height_inch: float) -> Figure:
@@ -161,37 +166,8 @@ def shade_unused(axes: Axes, edges: NDArray[np.float64], used: NDArray[np.bool_]
         Pixel edges on the x axis.
     used : ndarray of bool, shape (L,)
     """
-    steps = np.diff(np.concatenate([[0], (~used).astype(np.int8), [0]]))
-    for start, stop in zip(np.flatnonzero(steps > 0), np.flatnonzero(steps < 0), strict=True):
-        axes.axvspan(edges[start], edges[stop], color=UNUSED_COLOUR, linewidth=0, zorder=0)
-
-
-def extent(values: ArrayLike) -> tuple[float, float] | None:
-    """Return the least and the largest finite value, or None where there are none."""
-    array = np.asarray(values, np.float64)
-    finite = array[np.isfinite(array)]
-    return (float(finite.min()), float(finite.max())) if finite.size else None
-
-
-def limits(values: ArrayLike) -> tuple[float, float] | None:
-    """Return axis limits with some room around all finite values, or None without any."""
-    found = extent(values)
-    if found is None:
-        return None
-    low, high = found
-    room = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
-    return low - room, high + room
-
-
-def log_limits(values: ArrayLike, *, decades: float) -> tuple[float, float] | None:
-    """Return log axis limits for the positive values, at most so many ``decades`` down."""
-    array = np.asarray(values, np.float64)
-    positive = array[np.isfinite(array) & (array > 0)]
-    if not positive.size:
-        return None
-    high = float(positive.max())
-    low = max(float(positive.min()), high * 10.0**-decades)
-    return low / 1.6, high * 1.6
+    for left, right in zip(*unused_ranges(edges, used), strict=True):
+        axes.axvspan(left, right, color=UNUSED_COLOUR, linewidth=0, zorder=0)
 
 
 def plain_log_ticks(axis: Axis) -> None:

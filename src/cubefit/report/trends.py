@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from cubefit.drawing import POINT_COLOUR, limits
 from cubefit.errors import InputError
 from cubefit.report.colour_scales import age_ticks
 from cubefit.report.style import (
     COLUMN_WIDTH_INCH,
     PAGE_WIDTH_INCH,
-    POINT_COLOUR,
     QUIET_COLOUR,
     SMALL_FONT_PT,
-    limits,
     new_figure,
     property_x_axis,
     require_shape,

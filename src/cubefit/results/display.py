@@ -36,7 +36,7 @@ def summary_rows(result: FitResult) -> list[tuple[str, str]]:
         # Nothing has a mean where there is no weight.
         means = {n: result.mean(n, kind) for n in properties}
         if math.isfinite(means.get("log_age", math.nan)):
-            rows.append((f"mean age by {kind}", f"{10.0 ** means['log_age']:.3g} Gyr"))
+            rows.append((f"geometric mean age by {kind}", f"{10.0 ** means['log_age']:.3g} Gyr"))
         if math.isfinite(means.get("metal", math.nan)):
             rows.append((f"mean [M/H] by {kind}", f"{means['metal']:+.3f}"))
     return rows

@@ -20,11 +20,10 @@ from cubefit.io.result_files import write_ecsv
 from cubefit.results.axes import Axis, Property, axes_of, properties_of
 from cubefit.results.display import one_line, summary_rows
 from cubefit.results.files import table_of, write_result_fits
-from cubefit.results.pixels import regular_grid
+from cubefit.results.pixels import Pixels, regular_grid
 from cubefit.results.provenance import Facts, facts_of
 from cubefit.results.tables import (
     WEIGHT_UNITS,
-    Pixels,
     WeightKind,
     component_columns,
     dataset_of,

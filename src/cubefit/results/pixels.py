@@ -23,6 +23,18 @@ MOST_EMPTY: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pixels:
+    """The image pixels of a file."""
+
+    bins: NDArray[np.int32]
+    """Spaxel of each pixel, shape (nPix,); negative for a pixel in none."""
+    x: Float | None
+    """Coordinates, shape (nPix,)."""
+    y: Float | None
+    """Likewise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PixelGrid:
     """A regular grid that image pixels lie on."""
 

@@ -19,7 +19,7 @@ from cubefit.inverse.means import (
     spaxel_scatters,
 )
 from cubefit.results.axes import Property
-from cubefit.results.pixels import PixelGrid, spread_over_pixels
+from cubefit.results.pixels import PixelGrid, Pixels, spread_over_pixels
 from cubefit.results.provenance import Facts
 
 Float = NDArray[np.float64]
@@ -48,18 +48,6 @@ class Column:
     def labels(self) -> dict[str, str]:
         """Return the attributes of its labelled array."""
         return {"units": self.unit or "1", "long_name": self.long_name}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pixels:
-    """The image pixels of a file."""
-
-    bins: NDArray[np.int32]
-    """Spaxel of each pixel, shape (nPix,); negative for a pixel in none."""
-    x: Float | None
-    """Coordinates, shape (nPix,)."""
-    y: Float | None
-    """Likewise."""
 
 
 def moment_columns(

@@ -9,12 +9,11 @@ from typing import Any, Final
 import h5py
 
 from cubefit.display import html_table, size
-from cubefit.errors import CubeFitError, StoreError
 from cubefit.spectra.grids import Coverage
 from cubefit.spectra.ranges import Range, velocity_range, wavelength_range
 from cubefit.store import schema
 from cubefit.store.file_status import plain
-from cubefit.store.handle import READ_DAMAGE, reading, steadily
+from cubefit.store.handle import looked_at, reading
 from cubefit.store.load import (
     read_component_properties,
     read_coverage,
@@ -186,13 +185,4 @@ def file_info(path: str | Path) -> FileInfo:
     StoreError
         If it is missing, foreign, damaged, cut short, or made by a newer version.
     """
-    path = Path(path)
-    try:
-        return steadily(path, info_of)
-    except CubeFitError:
-        raise
-    except (*READ_DAMAGE, IndexError) as error:
-        raise StoreError(
-            f"{path} holds what no CubeFit wrote ({error}): `cubefit check` tells more; restore a "
-            "copy."
-        ) from error
+    return looked_at(Path(path), info_of)

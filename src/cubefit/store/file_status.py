@@ -12,11 +12,10 @@ import h5py
 import numpy as np
 
 from cubefit.display import html_table
-from cubefit.errors import CubeFitError, StoreError
 from cubefit.store import schema
 from cubefit.store.checkpoints import read_checkpoint
 from cubefit.store.files import beside
-from cubefit.store.handle import READ_DAMAGE, reading, require_hdf5, steadily
+from cubefit.store.handle import looked_at, reading
 from cubefit.store.load import read_dims
 from cubefit.store.lock import Owner, who_writes
 from cubefit.store.status_rows import status_rows
@@ -72,6 +71,11 @@ class FitState:
     """Of the last row; NaN where it was not computed for that."""
     gap_rel: float
     nnz: float
+
+    @property
+    def step(self) -> str:
+        """What its steps are called."""
+        return "round" if self.method == "exact" else "epoch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +188,8 @@ def fit_state(file: h5py.File, writer: Owner | str | None) -> FitState | None:
         end = latest.state.get("last_epoch")
         wanted = None if end is None else int(end)
     return FitState(
-        method="" if latest is None else str(latest.run.get("method", "")),
+        # Before its first checkpoint, the latest is that of an earlier fit.
+        method=facts.get("method", "" if latest is None else str(latest.run.get("method", ""))),
         epoch=int(last["epoch"]) if n_rows else 0,
         epochs_wanted=wanted,
         running=writer is not None and (isinstance(writer, str) or writer.task == "fit"),
@@ -236,27 +241,7 @@ def file_status(path: str | Path) -> FileStatus:
     StoreError
         If it is missing, foreign, damaged, cut short, or made by a newer version.
     """
-    return read_file_status(Path(path))
-
-
-def read_file_status(path: Path) -> FileStatus:
-    """Return the status of a file, also while it is written to.
-
-    Raises
-    ------
-    StoreError
-        If it is missing, foreign, damaged, cut short, or made by a newer version.
-    """
-    require_hdf5(path)
-    try:
-        return steadily(path, status_of)
-    except CubeFitError:
-        raise
-    except READ_DAMAGE as error:
-        raise StoreError(
-            f"{path} holds what no CubeFit wrote ({error}): `cubefit check` tells more; restore a "
-            "copy."
-        ) from error
+    return looked_at(Path(path), status_of)
 
 
 def status_of(path: Path) -> FileStatus:

@@ -129,7 +129,7 @@ def read_fitted(
             template_light=read_template_light(file),
             template_masses=None if masses is None else masses_per_unit(masses, shape),
             share=losvd_amplitudes(losvd, acting),
-            orbit_weights=read_orbit_weights(file),
+            orbit_weights=read_orbit_weights(file, schema.X_ORBIT_WEIGHTS),
             component_properties=read_component_properties(file),
             binnum=read_bins(file, path, losvd.shape[0]),
             xpix=read_optional(file, schema.X_PIX),

@@ -19,7 +19,7 @@ from cubefit.store.files import replacement, reserve
 
 T = TypeVar("T")
 
-READ_DAMAGE: Final = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+READ_DAMAGE: Final = (OSError, RuntimeError, LookupError, ValueError, TypeError)
 """What h5py raises on damaged chunks and headers, by the error that HDF5 stumbles over."""
 STEADY_ATTEMPTS: Final = 5
 SUPERBLOCK_BYTES: Final = 48
@@ -103,6 +103,26 @@ def steadily(path: Path, read: Callable[[Path], T]) -> T:
                 raise
             time.sleep(0.02)
     return read(path)
+
+
+def looked_at(path: Path, read: Callable[[Path], T]) -> T:
+    """Return ``read(path)`` by `steadily`; what CubeFit did not write is a StoreError.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing, foreign, damaged, cut short, or made by a newer version.
+    """
+    require_hdf5(path)
+    try:
+        return steadily(path, read)
+    except CubeFitError:
+        raise
+    except READ_DAMAGE as error:
+        raise StoreError(
+            f"{path} holds what no CubeFit wrote ({error}): `cubefit check` tells more; restore a "
+            "copy."
+        ) from error
 
 
 def missing_bytes(path: Path) -> str:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from cubefit.store import schema
 from cubefit.store.checkpoints import read_checkpoint
-from cubefit.store.handle import reading, steadily
+from cubefit.store.handle import looked_at, reading
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class History:
     """What was written down of a fit while it ran."""
 
@@ -59,4 +59,4 @@ def read_history(path: Path) -> History:
         with reading(path) as file:
             return history_of(file)
 
-    return steadily(path, look)
+    return looked_at(path, look)

@@ -123,9 +123,18 @@ def read_component_properties(file: h5py.File) -> dict[str, NDArray[np.float64]]
     return {name.decode(): row for name, row in zip(names, values, strict=True)}
 
 
-def read_orbit_weights(file: h5py.File) -> NDArray[np.float64] | None:
-    """Return the weights (C,) that the fit was given, else those of the inputs, else None."""
-    for entry in (schema.FIT_ORBIT_WEIGHTS, schema.ORBIT_WEIGHTS):
+def read_orbit_weights(file: h5py.File, of: schema.Entry) -> NDArray[np.float64] | None:
+    """Return the weights (C,) that a fit was given, else those of the inputs, else None.
+
+    Parameters
+    ----------
+    file : h5py.File
+        The file, open.
+    of : Entry
+        ``schema.X_ORBIT_WEIGHTS`` of the committed fit, ``schema.FIT_ORBIT_WEIGHTS`` of the tracked
+        one.
+    """
+    for entry in (of, schema.ORBIT_WEIGHTS):
         found = read_optional(file, entry)
         if found is not None:
             return np.asarray(found, np.float64)

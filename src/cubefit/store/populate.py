@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from importlib.metadata import version
 from pathlib import Path
@@ -86,6 +87,11 @@ def template_meta(inputs: CubeInputs) -> str:
     )
 
 
+def inputs_digest(arrays: dict[str, NDArray[Any]], meta: str) -> str:
+    """Return the digest of all that a file is populated with."""
+    return hashlib.sha256(f"{digest_entries(arrays, INPUTS)};{meta}".encode()).hexdigest()
+
+
 def is_current(path: Path, arrays: dict[str, NDArray[Any]], meta: str) -> bool:
     """Whether the file already holds exactly these inputs, but for those that are read beside."""
     with reading(path) as file:
@@ -94,7 +100,7 @@ def is_current(path: Path, arrays: dict[str, NDArray[Any]], meta: str) -> bool:
         ) == digest_entries(arrays, DECISIVE)
 
 
-def update_read_beside(path: Path, arrays: dict[str, NDArray[Any]]) -> bool:
+def update_read_beside(path: Path, arrays: dict[str, NDArray[Any]], meta: str) -> bool:
     """Bring inputs that only results are read with up to date; False if they are."""
     entries = schema.READ_BESIDE
     with reading(path) as file:
@@ -107,6 +113,7 @@ def update_read_beside(path: Path, arrays: dict[str, NDArray[Any]]) -> bool:
                 replace_dataset(file, entry.path, arrays[entry.path], entry.labels())
             elif entry.path in file:
                 del file[entry.path]
+        file.attrs[schema.ATTR_DIGEST] = inputs_digest(arrays, meta)
     return True
 
 
@@ -134,12 +141,13 @@ def write_inputs(path: Path, inputs: CubeInputs, *, overwrite: bool) -> bool:
     if path.exists():
         require_hdf5(path)
         if is_current(path, arrays, meta):
-            return update_read_beside(path, arrays)
+            return update_read_beside(path, arrays, meta)
     folder = path.resolve().parent
     if not folder.is_dir():
         raise StoreError(f"{folder} is no folder: create it, or give another path.")
     as_was = f"{path} is as it was; the same call populates it."
-    with sole_writer(path), stopping_between_steps(as_was, f"{path} is populated.") as look:
+    done = f"{path} is populated; the same call adds what else is made with it."
+    with sole_writer(path), stopping_between_steps(as_was, done) as look:
         if path.exists() and not overwrite:
             require_no_products(path)
         require_free(folder, sum(a.nbytes for a in arrays.values()), f"Populating {path}")
@@ -154,6 +162,7 @@ def write_inputs(path: Path, inputs: CubeInputs, *, overwrite: bool) -> bool:
             file.attrs[schema.ATTR_VERSION] = version("cubefit")
             file.attrs[schema.ATTR_DIMS] = json.dumps(inputs.dims)
             file.attrs[schema.ATTR_TEMPLATE_META] = meta
+            file.attrs[schema.ATTR_DIGEST] = inputs_digest(arrays, meta)
             write_guard(file, guard_info(inputs))
     return True
 

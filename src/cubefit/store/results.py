@@ -38,7 +38,11 @@ class Solution:
 
 
 def write_solution(
-    file: h5py.File, x: Float, run: Mapping[str, Any], info: Mapping[str, str | float | int]
+    file: h5py.File,
+    x: Float,
+    run: Mapping[str, Any],
+    info: Mapping[str, str | float | int],
+    orbit_weights: Float | None = None,
 ) -> None:
     """Commit ``x`` (C, P) as ``/X_global``.
 
@@ -53,6 +57,8 @@ def write_solution(
         was made from, which may have changed since.
     info : mapping
         Further attributes.
+    orbit_weights : ndarray, shape (C,), optional
+        What its fit was given.
     """
     now = time.time()
     attributes: dict[str, object] = {
@@ -64,6 +70,11 @@ def write_solution(
         **info,
     }
     replace_dataset(file, schema.X_GLOBAL.path, np.ravel(x).astype(np.float64), attributes)
+    beside = schema.X_ORBIT_WEIGHTS
+    if orbit_weights is not None:
+        replace_dataset(file, beside.path, orbit_weights, beside.labels())
+    elif beside.path in file:
+        del file[beside.path]
 
 
 def read_solution(file: h5py.File, path: Path, digest: str, shape: tuple[int, int]) -> Solution:

@@ -74,6 +74,7 @@ CHECKSUMS: Final = _entry(
 )
 
 X_GLOBAL: Final = _entry("/X_global", "C*P", "float64", "template units", "solve_all")
+X_ORBIT_WEIGHTS: Final = _entry("/X_orbit_weights", "C", "float64", "any", "solve_all")
 MODEL_CUBE: Final = _entry("/ModelCube", "S L", "float64", "flux density", "reconstruct")
 
 X_LATEST: Final = _entry("/Fit/x_latest", "C*P", "float64", "template units", "tracker")
@@ -131,7 +132,8 @@ TABLE: Final = (
     DATA_CUBE, TEMPLATES, LOSVD, TEM_PIX, OBS_PIX, VEL_PIX, MASK, NOISE, VOXEL_MASK,
     X_PIX, Y_PIX, BIN_NUM, TEMPLATE_MASS, ORBIT_WEIGHTS, PROPERTY_NAMES, PROPERTY_VALUES,
     R_T, REBIN_MATRIX, TEMPLATES_FFT, TEMPLATES_FFT_R, MODELS, DONE, CHECKSUMS,
-    X_GLOBAL, MODEL_CUBE, X_LATEST, X_BEST, X_RING, X_RING_ROW, X_VIS_RING, X_VIS_RING_ROW,
+    X_GLOBAL, X_ORBIT_WEIGHTS, MODEL_CUBE, X_LATEST, X_BEST, X_RING, X_RING_ROW, X_VIS_RING,
+    X_VIS_RING_ROW,
     SAMPLE_SPAXELS, SAMPLE_PIXELS, FIT_ORBIT_WEIGHTS, *METRICS.values(), N_METRICS,
     *CHECKPOINT_X, *CHECKPOINT_RECORD,
 )  # fmt: skip
@@ -156,6 +158,7 @@ ATTR_TEMPLATE_META: Final = "template_meta_json"
 ATTR_GUARD_PREFIX: Final = "guard."
 ATTR_GUARD: Final = "guard_info_json"
 ATTR_DIGEST: Final = "inputs_digest"
+"""Of what a product was made from; of the file itself, of all that it was populated with."""
 ATTR_RUN: Final = "run_json"
 ATTR_WRITTEN: Final = "written_unix"
 ATTR_NORMALIZATION: Final = "normalization"

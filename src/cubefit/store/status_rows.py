@@ -13,15 +13,25 @@ if TYPE_CHECKING:
 
 def build_rows(build: BuildState) -> dict[str, str]:
     """Return what is told of the HyperCube."""
-    share = build.tiles_done / build.tiles_total
-    tiles = f"{build.tiles_done} of {build.tiles_total} tiles ({100 * share:.0f} %)"
-    if math.isfinite(build.tiles_per_s):
-        tiles += f", {build.tiles_per_s:.2g} tiles/s, {duration(build.left_s)} left"
     return {
         "models": f"(S, C, P, L) = {build.shape}, {size(build.n_bytes)}, "
         f"normalization {build.normalization}, compression {build.compression}",
-        "built": tiles,
+        "built": tiles_told(build),
     }
+
+
+def tiles_told(build: BuildState) -> str:
+    """Return how many tiles are done, and of a build under way how fast it is."""
+    # Rounded down: not all is done before it is.
+    share = 100 * build.tiles_done // build.tiles_total
+    told = f"{build.tiles_done} of {build.tiles_total} tiles ({share} %)"
+    if build.tiles_per_s > 0:
+        S, C, P, L = build.shape
+        speed = 4 * S * C * P * L / build.tiles_total * build.tiles_per_s
+        told += (
+            f", {build.tiles_per_s:.2g} tiles/s ({size(speed)}/s), {duration(build.left_s)} left"
+        )
+    return told
 
 
 def misfit(chi2: float, n_voxels: int, *, has_noise: bool) -> str:
@@ -33,7 +43,7 @@ def misfit(chi2: float, n_voxels: int, *, has_noise: bool) -> str:
 
 def fit_rows(fit: FitState, *, has_noise: bool) -> dict[str, str]:
     """Return what is told of the fit."""
-    epochs = f"{'round' if fit.method == 'exact' else 'epoch'} {fit.epoch}"
+    epochs = f"{fit.step} {fit.epoch}"
     if fit.epochs_wanted is not None:
         epochs += f" of {fit.epochs_wanted}"
     if fit.running and math.isfinite(fit.row_age_s):

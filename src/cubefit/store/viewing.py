@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from cubefit.config import Normalization
+from cubefit.errors import StaleError
 from cubefit.spectra.losvd import losvd_amplitudes
 from cubefit.store import schema
 from cubefit.store.checkpoints import read_checkpoint
-from cubefit.store.handle import reading
+from cubefit.store.file_status import FitState
+from cubefit.store.handle import looked_at, reading
+from cubefit.store.load import read_orbit_weights
 from cubefit.store.results import own_normalization
 
 Float = NDArray[np.float64]
+T = TypeVar("T")
 
 SPAXELS_AT_ONCE: Final = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SpaxelSpectrum:
     """What was observed in one spaxel."""
 
@@ -42,30 +47,56 @@ class Weights(NamedTuple):
     told: str
     """Where they come from."""
     normalization: Normalization
+    orbit_weights: Float | None
+    """What their fit was given, shape (C,), any scale; else those of the inputs."""
 
 
-def read_spectrum(path: Path, spaxel: int) -> SpaxelSpectrum:
-    """Return what was observed in a spaxel."""
-    with reading(path) as file:
-        return spectrum_of(file, spaxel)
+def input_stamp(file: h5py.File) -> str:
+    """Return what tells the inputs in an open file from any others."""
+    return str(file.attrs.get(schema.ATTR_DIGEST, ""))
 
 
-def read_losvd(path: Path, spaxel: int) -> NDArray[np.float32]:
-    """Return the LOSVDs of one spaxel, shape (V, C)."""
-    with reading(path) as file:
-        return np.asarray(file[schema.LOSVD.path][spaxel])
+def read_of(path: Path, stamp: str, read: Callable[[h5py.File], T]) -> T:
+    """Return what is read from a file, if it still holds the inputs of that stamp.
+
+    Raises
+    ------
+    StaleError
+        If it holds others now.
+    StoreError
+        If it cannot be read.
+    """
+
+    def look(path: Path) -> T:
+        with reading(path) as file:
+            if input_stamp(file) != stamp:
+                raise StaleError(f"{path} holds other inputs now: look at it again.")
+            return read(file)
+
+    return looked_at(path, look)
 
 
-def read_share(path: Path, normalization: Normalization) -> Float:
-    """Return the share of component c's light in spaxel s, shape (S, C), some spaxels at a time."""
-    with reading(path) as file:
+def read_spectrum(path: Path, stamp: str, spaxel: int) -> SpaxelSpectrum:
+    """Return what was observed in a spaxel, see `read_of`."""
+    return read_of(path, stamp, lambda file: spectrum_of(file, spaxel))
+
+
+def read_losvd(path: Path, stamp: str, spaxel: int) -> NDArray[np.float32]:
+    """Return the LOSVDs of one spaxel, shape (V, C), see `read_of`."""
+    return read_of(path, stamp, lambda file: np.asarray(file[schema.LOSVD.path][spaxel]))
+
+
+def read_share(path: Path, stamp: str, normalization: Normalization) -> Float:
+    """Return the share of component c's light in spaxel s, shape (S, C), see `read_of`."""
+
+    def amplitudes(file: h5py.File) -> Float:
         losvd = file[schema.LOSVD.path]
+        blocks = range(0, losvd.shape[0], SPAXELS_AT_ONCE)
         return np.concatenate(
-            [
-                losvd_amplitudes(losvd[s : s + SPAXELS_AT_ONCE], normalization)
-                for s in range(0, losvd.shape[0], SPAXELS_AT_ONCE)
-            ]
+            [losvd_amplitudes(losvd[s : s + SPAXELS_AT_ONCE], normalization) for s in blocks]
         )
+
+    return read_of(path, stamp, amplitudes)
 
 
 def spectrum_of(file: h5py.File, spaxel: int) -> SpaxelSpectrum:
@@ -86,11 +117,13 @@ def spectrum_of(file: h5py.File, spaxel: int) -> SpaxelSpectrum:
     return SpaxelSpectrum(data=data, noise=row(schema.NOISE), used=used)
 
 
-def newest_weights(file: h5py.File, shape: tuple[int, int], *, runs: bool) -> Weights | None:
+def newest_weights(
+    file: h5py.File, shape: tuple[int, int], fit: FitState | None, facts: Mapping[str, Any]
+) -> Weights | None:
     """Return the newest weights in an open file, or None if there are none.
 
-    Those of an unfinished fit come first: its last row of metrics, else its last checkpoint. Then
-    the committed solution.
+    Those of an unfinished fit come first, unless a later one was committed: its last row of
+    metrics, else its last checkpoint. Then the committed solution.
 
     Parameters
     ----------
@@ -98,27 +131,17 @@ def newest_weights(file: h5py.File, shape: tuple[int, int], *, runs: bool) -> We
         The file, open.
     shape : tuple of int
         ``(C, P)``.
-    runs : bool
-        Whether a fit is under way.
+    fit : FitState, optional
+        How far the tracked fit is.
+    facts : mapping
+        What the writer of a fit under way said of it.
     """
-    latest = read_checkpoint(file, "latest")
-    step = "round" if latest is None or latest.run.get("method") == "exact" else "epoch"
-    unfinished = latest is not None and not latest.finished
-    if runs or unfinished:
-        found = newest_in_ring(file)
+    if fit is not None and (fit.running or not fit.finished):
+        found = newest_of_fit(file, fit, facts)
         if found is not None:
-            x, epoch = found
-            told = "fit under way" if runs else "unfinished fit"
-            acting = own_normalization(file)
-            if latest is not None:
-                acting = latest.run.get("normalization", acting)
-            return Weights(x.reshape(shape), f"{told}, {step} {epoch}", acting)
-    if latest is not None and unfinished:
-        return Weights(
-            latest.x.reshape(shape),
-            f"last checkpoint of an unfinished fit, {step} {latest.epoch}",
-            latest.run.get("normalization", own_normalization(file)),
-        )
+            x, told, normalization = found
+            given = read_orbit_weights(file, schema.FIT_ORBIT_WEIGHTS)
+            return Weights(x.reshape(shape), told, normalization, given)
     if schema.X_GLOBAL.path not in file:
         return None
     dataset = file[schema.X_GLOBAL.path]
@@ -126,7 +149,35 @@ def newest_weights(file: h5py.File, shape: tuple[int, int], *, runs: bool) -> We
         np.asarray(dataset[()], np.float64).reshape(shape),
         f"solution saved at {dataset.attrs.get('written', 'an unknown time')}",
         dataset.attrs.get(schema.ATTR_NORMALIZATION, own_normalization(file)),
+        read_orbit_weights(file, schema.X_ORBIT_WEIGHTS),
     )
+
+
+def committed_at(file: h5py.File) -> float:
+    """Return when the solution was committed, in seconds since 1970; minus infinity if never."""
+    if schema.X_GLOBAL.path not in file:
+        return float("-inf")
+    return float(file[schema.X_GLOBAL.path].attrs.get(schema.ATTR_WRITTEN, "-inf"))
+
+
+def newest_of_fit(
+    file: h5py.File, fit: FitState, facts: Mapping[str, Any]
+) -> tuple[Float, str, Normalization] | None:
+    """Return the weights of an unfinished fit, in words, and their normalization, if any."""
+    step = fit.step
+    latest = read_checkpoint(file, "latest")
+    run = {} if latest is None else latest.run
+    normalization = facts.get("normalization") or run.get("normalization")
+    acting: Normalization = normalization or own_normalization(file)
+    if not fit.running and (0.0 if latest is None else latest.written) < committed_at(file):
+        return None
+    found = newest_in_ring(file)
+    if found is not None:
+        told = "fit under way" if fit.running else "unfinished fit"
+        return found[0], f"{told}, {step} {found[1]}", acting
+    if latest is None or latest.finished:
+        return None
+    return latest.x, f"last checkpoint of an unfinished fit, {step} {latest.epoch}", acting
 
 
 def newest_in_ring(file: h5py.File) -> tuple[Float, int] | None:
