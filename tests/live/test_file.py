@@ -3,6 +3,7 @@
 import shutil
 import time
 
+import h5py
 import numpy as np
 import pytest
 
@@ -297,3 +298,36 @@ def test_not_all_tiles_are_done_before_they_are(done, said):
         left_s=float("nan"),
     )
     assert said in tiles_told(build)
+
+
+def edited(path, change):
+    with h5py.File(path, "r+") as file:
+        change(file)
+
+
+def replaced(file, name, values):
+    del file[name]
+    file[name] = values
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda f: replaced(f, "X_global", np.ones(7)), "holds what no CubeFit wrote"),
+        (lambda f: replaced(f, "X_global", np.full(60, np.nan)), "hold NaN or infinite values"),
+        (lambda f: replaced(f, "HyperCube/_done", np.ones((2, 2), "u1")), "tiles of shape (2, 2)"),
+        (lambda f: replaced(f, "Fit/metrics/n", np.int64(9999)), "holds what no CubeFit wrote"),
+        (lambda f: f.attrs.update({"dims": "{}"}), "not the sizes of the arrays"),
+    ],
+)
+def test_a_damaged_file_is_a_sentence_and_not_the_end_of_the_watch(built, change, said):
+    PipelineRunner(built).solve_all(method="exact", verbose=False)
+    whole = built.read_bytes()
+    live = LiveFile(built)
+    live.refresh()
+    edited(built, change)
+    assert live.refresh()
+    assert said in headline(live.now)
+    built.write_bytes(whole)
+    assert live.refresh()
+    assert "Fitted" in headline(live.now)

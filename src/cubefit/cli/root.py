@@ -65,7 +65,7 @@ def sentence_of(error: Exception) -> str:
         told = f" ({error})" if str(error) else ""
         return f"Not enough memory{told}: use a machine with more, or end other programs."
     if isinstance(error, FileExistsError | NotADirectoryError):
-        return f"{error.filename} is a file where a folder is needed: give another name."
+        return f"{error.filename}: {error.strerror}. A folder is needed: give another name."
     if isinstance(error, OSError) and not isinstance(error, CubeFitError) and error.strerror:
         return f"{error.filename or 'the system'}: {error.strerror}."
     return " ".join(str(error).split())

@@ -11,21 +11,20 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cubefit.errors import CubeFitError
+from cubefit.errors import CubeFitError, StoreError
 from cubefit.live.galaxy import Galaxy, read_galaxy
 from cubefit.store.file_status import FileStatus, facts_of, status_in
 from cubefit.store.handle import looked_at, reading
 from cubefit.store.history import History, history_of
 from cubefit.store.lock import Owner, who_writes
-from cubefit.store.tiles import read_status
+from cubefit.store.tiles import CubeStatus, read_status
 from cubefit.store.viewing import Weights, input_stamp, newest_weights
 
 Float = NDArray[np.float64]
 
 UNKNOWN: Final = "unknown"
 MISSING: Final = (
-    "{path} does not exist yet: this page waits for it. `cubefit populate`, or H5Manager in "
-    "Python, makes it."
+    "{path} does not exist yet: make it with `cubefit populate`, or with H5Manager in Python."
 )
 
 
@@ -138,9 +137,19 @@ class LiveFile:
                 galaxy=galaxy,
                 status=status,
                 history=history if fit is None else replace(history, method=fit.method),
-                done=None if tiles is None else tiles.done.astype(bool),
+                done=None if tiles is None else done_tiles(tiles, path),
                 weights=newest_weights(file, galaxy.shape, fit, facts_of(writer, "fit")),
             )
+
+
+def done_tiles(tiles: CubeStatus, path: Path) -> NDArray[np.bool_]:
+    """Return which tiles are done, shape (Sgrid, Cgrid, Pgrid); or raise StoreError."""
+    if tiles.done.ndim != 3:
+        raise StoreError(
+            f"{path} holds tiles of shape {tiles.done.shape}, which no CubeFit wrote: `cubefit "
+            "check` tells more; restore a copy."
+        )
+    return tiles.done.astype(bool)
 
 
 def read_stamp(path: Path) -> str:

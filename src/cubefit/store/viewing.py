@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubefit.config import Normalization
-from cubefit.errors import StaleError
+from cubefit.errors import StaleError, StoreError
 from cubefit.spectra.losvd import losvd_amplitudes
 from cubefit.store import schema
 from cubefit.store.checkpoints import read_checkpoint
@@ -117,6 +117,16 @@ def spectrum_of(file: h5py.File, spaxel: int) -> SpaxelSpectrum:
     return SpaxelSpectrum(data=data, noise=row(schema.NOISE), used=used)
 
 
+def finite(x: NDArray[Any], told: str) -> Float:
+    """Return weights as float64; raise StoreError if they hold NaN or infinite values."""
+    if not np.isfinite(x).all():
+        raise StoreError(
+            f"The weights ({told}) hold NaN or infinite values: fit again with "
+            "warm_start='zeros' (--fresh)."
+        )
+    return np.asarray(x, np.float64)
+
+
 def newest_weights(
     file: h5py.File, shape: tuple[int, int], fit: FitState | None, facts: Mapping[str, Any]
 ) -> Weights | None:
@@ -141,13 +151,14 @@ def newest_weights(
         if found is not None:
             x, told, normalization = found
             given = read_orbit_weights(file, schema.FIT_ORBIT_WEIGHTS)
-            return Weights(x.reshape(shape), told, normalization, given)
+            return Weights(finite(x, told).reshape(shape), told, normalization, given)
     if schema.X_GLOBAL.path not in file:
         return None
     dataset = file[schema.X_GLOBAL.path]
+    told = f"solution saved at {dataset.attrs.get('written', 'an unknown time')}"
     return Weights(
-        np.asarray(dataset[()], np.float64).reshape(shape),
-        f"solution saved at {dataset.attrs.get('written', 'an unknown time')}",
+        finite(dataset[()], told).reshape(shape),
+        told,
         dataset.attrs.get(schema.ATTR_NORMALIZATION, own_normalization(file)),
         read_orbit_weights(file, schema.X_ORBIT_WEIGHTS),
     )
