@@ -1,0 +1,1 @@
+"""From spectra as observed or published to spectra as fitted: arrays only."""
