@@ -13,6 +13,7 @@ _HOMES = {
     "FitTracker": "cubefit.fit_tracker",
     "H5Manager": "cubefit.hdf5_manager",
     "HyperCubeReader": "cubefit.hypercube_reader",
+    "Observation": "cubefit.observation",
     "PipelineRunner": "cubefit.pipeline_runner",
     "SolverCfg": "cubefit.config",
     "TrackerConfig": "cubefit.config",

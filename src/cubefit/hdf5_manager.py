@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cubefit.errors import ConfigError, GridError
 from cubefit.inputs import CubeInputs, CubeOrder, check_inputs, numeric
+from cubefit.observation import Observation
 from cubefit.report import prefit_panels, save_figure
 from cubefit.spectra.grids import Coverage, require_ln_wave, require_velocities
 from cubefit.store import schema
@@ -103,6 +104,7 @@ class H5Manager:
         template_masses: ArrayLike | None = None,
         orbit_weights: ArrayLike | None = None,
         component_properties: Mapping[str, ArrayLike] | None = None,
+        observation: Observation | None = None,
         datacube_order: CubeOrder | None = None,
         overwrite: bool = False,
     ) -> None:
@@ -145,6 +147,9 @@ class H5Manager:
         component_properties : mapping of str to array_like, shape (C,), optional
             What is known of the components, by name with its unit, as axes of pictures:
             ``{"radius [kpc]": [...], "circularity": [...]}``. NaN where not known.
+        observation : Observation, optional
+            What stands behind the arrays: sky coordinates, wavelengths as observed, units,
+            settings. Products carry it; it changes as freely as masses.
         datacube_order : {"SL", "LS"}, optional
             Axis order of ``datacube``, ``noise`` and ``voxel_mask``; needed where S equals L.
         overwrite : bool
@@ -180,6 +185,7 @@ class H5Manager:
             template_masses=template_masses,
             orbit_weights=orbit_weights,
             component_properties=component_properties,
+            observation=observation,
             safety_pad_px=safety_pad_px,
             datacube_order=datacube_order,
         )

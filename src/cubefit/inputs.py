@@ -14,6 +14,7 @@ from cubefit.display import html_table
 from cubefit.errors import InputError
 from cubefit.inverse.objective import Objective
 from cubefit.inverse.ratio import checked_orbit_weights
+from cubefit.observation import Observation
 from cubefit.spectra.grids import (
     Coverage,
     require_cover,
@@ -89,6 +90,8 @@ class CubeInputs:
     safety_pad_px: int
     """Template pixels wanted beyond the data on each side."""
     coverage: Coverage
+    observation: Observation | None
+    """What stands behind the arrays."""
 
     @property
     def dims(self) -> dict[str, int]:
@@ -353,6 +356,22 @@ def pixel_maps(
     )
 
 
+def checked_observation(
+    observation: Observation | None, xpix: NDArray[np.float64] | None
+) -> Observation | None:
+    """Return it, or refuse what does not fit the other inputs."""
+    if observation is None:
+        return None
+    if not isinstance(observation, Observation):
+        raise InputError(
+            f"observation is a {type(observation).__name__}: give cubefit.Observation(...)."
+        )
+    observation.to_json()
+    if observation.image is not None and xpix is None:
+        raise InputError("observation has an image, but there is no xpix, ypix: give both.")
+    return observation
+
+
 def check_inputs(
     *,
     tem_pix: ArrayLike,
@@ -371,6 +390,7 @@ def check_inputs(
     template_masses: ArrayLike | None = None,
     orbit_weights: ArrayLike | None = None,
     component_properties: Mapping[str, ArrayLike] | None = None,
+    observation: Observation | None = None,
     safety_pad_px: int = 64,
     datacube_order: CubeOrder | None = None,
 ) -> CubeInputs:
@@ -389,6 +409,8 @@ def check_inputs(
         Weight of each component in the dynamical model, any scale.
     component_properties : mapping of str to array_like, shape (C,), optional
         What is known of the components, by name with its unit: ``{"radius [kpc]": [...]}``.
+    observation : Observation, optional
+        What stands behind the arrays: sky, wavelengths as observed, settings.
     safety_pad_px : int
         Template pixels wanted beyond the data on each side.
     datacube_order : {"SL", "LS"}, optional
@@ -451,6 +473,7 @@ def check_inputs(
         component_properties=named_properties(component_properties or {}, histograms.shape[2]),
         safety_pad_px=pad,
         coverage=found,
+        observation=checked_observation(observation, x_coordinates),
     )
 
 

@@ -1,19 +1,21 @@
-"""Opening npz files: whatever is wrong with one ends in a clear error."""
+"""Opening npz files, whatever is wrong with one ends in a clear error, and writing them whole."""
 
 from __future__ import annotations
 
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
+from numpy.typing import ArrayLike
 
 from cubefit.errors import InputError
+from cubefit.io.result_files import appearing
 
 DAMAGE: Final = (
     *(OSError, EOFError, ValueError, RuntimeError),
@@ -54,3 +56,16 @@ def _archive(stored: object, path: Path) -> NpzFile:
     if not isinstance(stored, NpzFile):
         raise InputError(f"{path} holds one bare array: give an npz file (np.savez).")
     return stored
+
+
+def write_npz(path: Path, arrays: Mapping[str, ArrayLike]) -> Path:
+    """Write arrays to an npz file, whole or not at all; a file there is replaced.
+
+    Raises
+    ------
+    StoreError
+        If the disk does not take it.
+    """
+    with appearing(path, (".npz",), overwrite=True) as partial, partial.open("wb") as stream:
+        np.savez(stream, **dict[str, Any](arrays))
+    return path

@@ -62,6 +62,9 @@ class FitsImage(NamedTuple):
     description: str = ""
     axes: tuple[LinearAxis, ...] = ()
     """In the order of the array; the header has them reversed, as FITS counts."""
+    wcs: str = ""
+    """Header of celestial coordinates of the last two axes, cards of 80 characters; it stands
+    instead of their linear ones."""
 
 
 Part: TypeAlias = Table | FitsImage
@@ -143,7 +146,8 @@ def printable(value: object) -> object:
     return value
 
 
-def _set(header: fits.Header, key: str, value: object, comment: str = "") -> None:
+def set_card(header: fits.Header, key: str, value: object, comment: str = "") -> None:
+    """Set a keyword, with its comment where there is room."""
     header[key] = printable(value)
     # A long text takes the room of its comment.
     if comment and len(str(header[key])) + len(comment) <= CARD_ROOM:
@@ -177,12 +181,16 @@ def _image_hdu(image: FitsImage) -> fits.ImageHDU:
         hdu.header["BUNIT"] = unit
     told = described(image.description, image.unit, "fits")
     if told:
-        _set(hdu.header, "DESCRIPT", told)
+        set_card(hdu.header, "DESCRIPT", told)
+    celestial = fits.Header.fromstring(image.wcs) if image.wcs else fits.Header()
+    hdu.header.update(celestial)
     for n, axis in enumerate(reversed(image.axes), start=1):
-        if math.isnan(axis.first):
-            _set(hdu.header, f"AXIS{n}", axis.name, "what the axis is")
+        if celestial and n <= 2:
             continue
-        _set(hdu.header, f"CTYPE{n}", f"{axis.name.upper()}OFFSET", "linear")
+        if math.isnan(axis.first):
+            set_card(hdu.header, f"AXIS{n}", axis.name, "what the axis is")
+            continue
+        set_card(hdu.header, f"CTYPE{n}", f"{axis.name.upper()}OFFSET", "linear")
         hdu.header[f"CRPIX{n}"] = 1.0
         hdu.header[f"CRVAL{n}"] = axis.first
         hdu.header[f"CDELT{n}"] = axis.step
@@ -227,7 +235,7 @@ def write_fits(
     """
     primary = fits.PrimaryHDU()
     for key, (value, comment) in header.items():
-        _set(primary.header, key, value, comment)
+        set_card(primary.header, key, value, comment)
     others = [_table_hdu(p) if isinstance(p, Table) else _image_hdu(p) for p in parts]
     with appearing(path, FITS_SUFFIXES, overwrite=overwrite) as partial:
         fits.HDUList([primary, *others]).writeto(partial, checksum=True)

@@ -112,7 +112,7 @@ def draw(
     properties : sequence of str, optional
         Names of component properties, with or without their unit; default those of the file.
     pixel_unit : str, optional
-        Unit of the pixel coordinates, such as arcsec; the file does not say.
+        Unit of the pixel coordinates, such as arcsec; default what the file says.
     width_inch : float, optional
         Width of the figure, such as 3.4 for one column; default that of the kind.
 

@@ -187,7 +187,7 @@ def draw_on_sky(source: Source, panels: Sequence[MapPanel], title: str = "") -> 
         panels=panels,
         x=x,
         y=y,
-        pixel_unit=source.choices.pixel_unit,
+        pixel_unit=source.pixel_unit,
         title=title,
         width_inch=source.choices.width_inch,
     )

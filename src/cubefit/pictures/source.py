@@ -43,8 +43,8 @@ class Choices:
     """What means are weighted with."""
     properties: tuple[str, ...] | None = None
     """Names of component properties, with or without their unit."""
-    pixel_unit: str = "as given"
-    """Unit of the pixel coordinates."""
+    pixel_unit: str | None = None
+    """Unit of the pixel coordinates, or None for what the file says."""
     width_inch: float | None = None
     """Width of the figure, or None for that of the kind."""
 
@@ -52,7 +52,8 @@ class Choices:
         """Check what can be checked without a file."""
         if self.by is not None:
             require_choice("by", self.by, MeanKind)
-        require_label(self.pixel_unit)
+        if self.pixel_unit is not None:
+            require_label(self.pixel_unit)
         if self.width_inch is not None:
             require_width(self.width_inch)
         for name, chosen in (("components", self.components), ("spaxels", self.spaxels)):
@@ -79,6 +80,11 @@ class Source:
     def by(self) -> MeanKind:
         """What means are weighted with."""
         return self.choices.by or "light"
+
+    @property
+    def pixel_unit(self) -> str:
+        """Unit of the pixel coordinates: as chosen, or as the file says, if it does."""
+        return self.choices.pixel_unit or self.result.observation.pixel_unit or "as given"
 
     @cached_property
     def result(self) -> FitResult:

@@ -77,6 +77,11 @@ def header_of(result: FitResult) -> dict[str, tuple[Any, str]]:
         header["PRIORS"] = (json.dumps(result.run["priors"]), "priors of the fit, JSON")
     if result.run:
         header["RUNJSON"] = (json.dumps(dict(result.run)), "settings of the fit, JSON")
+    seen = result.observation
+    if seen.name:
+        header["OBJECT"] = (seen.name, "galaxy")
+    if seen.settings:
+        header["SETTINGS"] = (json.dumps(seen.settings), "settings of all steps, JSON")
     return header
 
 
@@ -110,8 +115,10 @@ def pixel_parts(result: FitResult, pixel_unit: str) -> tuple[list[FitsImage], li
         return [], [table_of("PIXELS", maps)]
     y, x = (linear_axis(name, images[name].values, pixel_unit) for name in ("y", "x"))
     axes = (with_step(y, x), with_step(x, y))
+    plane = result.observation.image
+    wcs = "" if plane is None else plane.wcs
     return [
-        FitsImage(f"MAP_{name.upper()}", found.values, unit_of(found), _told(found), axes)
+        FitsImage(f"MAP_{name.upper()}", found.values, unit_of(found), _told(found), axes, wcs)
         for name, found in ((str(key), images[key]) for key in [*images.data_vars, "spaxel"])
     ], []
 

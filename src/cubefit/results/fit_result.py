@@ -17,10 +17,11 @@ from cubefit.display import html_table
 from cubefit.errors import ConfigError, MissingDataError
 from cubefit.inverse.means import component_means
 from cubefit.io.result_files import write_ecsv
+from cubefit.observation import Observation
 from cubefit.results.axes import Axis, Property, axes_of, properties_of
 from cubefit.results.display import one_line, summary_rows
 from cubefit.results.files import table_of, write_result_fits
-from cubefit.results.pixels import Pixels, regular_grid
+from cubefit.results.pixels import PixelGrid, Pixels, grid_on_plane, regular_grid
 from cubefit.results.provenance import Facts, facts_of
 from cubefit.results.tables import (
     WEIGHT_UNITS,
@@ -70,6 +71,8 @@ class FitResult:
     """What the file knows of its components, shape (C,) each, by name with unit."""
     pixels: Pixels | None
     """The image pixels; None where the file does not know them."""
+    observation: Observation
+    """What stands behind the arrays: sky, wavelengths as observed, settings."""
     facts: Facts
     """Where the solution comes from: ``method``, ``chi2``, ``n_voxels`` and the like."""
     run: Mapping[str, Any]
@@ -128,6 +131,7 @@ class FitResult:
             orbit_weights=found.orbit_weights,
             component_properties=found.component_properties,
             pixels=None if bins is None else Pixels(bins=bins, x=found.xpix, y=found.ypix),
+            observation=found.observation,
             facts=facts_of(path, found),
             run=found.solution.run,
         )
@@ -284,6 +288,8 @@ class FitResult:
     def images(self) -> xr.Dataset:
         """Return `maps` as images, axes (y, x), NaN where there is no pixel in a spaxel.
 
+        Where the file knows the image that its pixels are of, they are of its shape.
+
         Raises
         ------
         MissingDataError
@@ -291,25 +297,41 @@ class FitResult:
         InputError
             If the pixels lie on no regular grid.
         """
+        pixels, grid = self.pixel_grid()
+        columns = pixel_columns(self._spaxel_columns(), pixels)
+        return images_of(columns, pixels, grid, self.facts)
+
+    def pixel_grid(self) -> tuple[Pixels, PixelGrid]:
+        """Return the image pixels, and the grid of the image that they lie on.
+
+        Raises
+        ------
+        MissingDataError, InputError
+            As `images`.
+        """
         pixels = self._pixels()
         if pixels.x is None or pixels.y is None:
             raise MissingDataError(
                 f"{self.path} has no coordinates of its image pixels: use maps(), or populate with "
                 "xpix and ypix."
             )
-        grid = regular_grid(pixels.x, pixels.y)
-        columns = pixel_columns(self._spaxel_columns(), pixels)
-        return images_of(columns, pixels, grid, self.facts)
+        plane = self.observation.image
+        if plane is None:
+            grid = regular_grid(pixels.x, pixels.y)
+        else:
+            grid = grid_on_plane(plane, pixels.x, pixels.y)
+        return pixels, grid
 
     def to_fits(
-        self, path: str | Path, overwrite: bool = False, *, pixel_unit: str = "arcsec"
+        self, path: str | Path, overwrite: bool = False, *, pixel_unit: str | None = None
     ) -> Path:
         """Write all of it to one FITS file, whole or not at all.
 
         The primary header says where it comes from. ``WEIGHTS`` is the image of the weights in
         template units, with a table ``AXIS_<NAME>`` for each template axis; ``COMPONENTS`` and
-        ``SPAXELS`` are binary tables; ``MAP_<NAME>`` are the images of `images`, with linear
-        coordinates, or ``PIXELS`` the table of `maps` where there are no images.
+        ``SPAXELS`` are binary tables; ``MAP_<NAME>`` are the images of `images`, with the celestial
+        coordinates of the cube where the file has them, else linear ones, or ``PIXELS`` the table
+        of `maps` where there are no images.
 
         Parameters
         ----------
@@ -317,8 +339,8 @@ class FitResult:
             In a folder that exists.
         overwrite : bool
             Replace a file there.
-        pixel_unit : str
-            Unit of ``xpix`` and ``ypix``.
+        pixel_unit : str, optional
+            Unit of ``xpix`` and ``ypix``; default what the file says, else arcsec.
 
         Returns
         -------
@@ -332,7 +354,8 @@ class FitResult:
         StoreError
             If the disk does not take it.
         """
-        return write_result_fits(self, Path(path), overwrite=overwrite, pixel_unit=pixel_unit)
+        unit = pixel_unit or self.observation.pixel_unit or "arcsec"
+        return write_result_fits(self, Path(path), overwrite=overwrite, pixel_unit=unit)
 
     def to_ecsv(
         self, path: str | Path, overwrite: bool = False, kind: TableKind = "components"

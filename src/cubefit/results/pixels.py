@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubefit.errors import InputError
+from cubefit.observation import ImagePlane
 
 Float = NDArray[np.float64]
 
@@ -155,3 +156,39 @@ def regular_grid(x: Float, y: Float) -> PixelGrid:
             "populate with the coordinates of the pixels, not those of their bins."
         )
     return PixelGrid(x=x_grid, y=y_grid, column=column, row=row)
+
+
+def grid_on_plane(plane: ImagePlane, x: Float, y: Float) -> PixelGrid:
+    """Return the grid of the whole image that pixels belong to.
+
+    Parameters
+    ----------
+    plane : ImagePlane
+        The image.
+    x, y : ndarray, shape (nPix,)
+        Coordinates of the pixels, in any order.
+
+    Raises
+    ------
+    InputError
+        If they are not those of its columns and rows, or two pixels lie in one place.
+    """
+    (rows, columns), places = plane.shape, {}
+    for name, values, axis, size in (("x", x, plane.x, columns), ("y", y, plane.y, rows)):
+        exact = (values - axis[0]) / axis[1]
+        place = np.rint(exact).astype(np.intp)
+        off = np.abs(exact - place).max(initial=0.0) > OFF_GRID_PX
+        if off or (place < 0).any() or (place >= size).any():
+            raise InputError(
+                f"The {name} coordinates of the image pixels are not those of the observation's "
+                f"image of {rows} x {columns}: populate with those of one cube."
+            )
+        places[name] = place
+    if np.unique(places["y"] * columns + places["x"]).size != x.size:
+        raise InputError("Two image pixels lie in one place: populate with each once.")
+    return PixelGrid(
+        x=np.asarray(plane.x[0] + plane.x[1] * np.arange(columns), np.float64),
+        y=np.asarray(plane.y[0] + plane.y[1] * np.arange(rows), np.float64),
+        column=places["x"],
+        row=places["y"],
+    )

@@ -13,12 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from cubefit.config import Normalization
 from cubefit.errors import StoreError
 from cubefit.inputs import checked_solution, masses_per_unit
+from cubefit.observation import Observation
 from cubefit.spectra.losvd import losvd_amplitudes
 from cubefit.store import schema
 from cubefit.store.digests import digest_of_fit
 from cubefit.store.handle import reading
 from cubefit.store.load import (
     read_component_properties,
+    read_observation,
     read_optional,
     read_orbit_weights,
     read_template_axes,
@@ -56,6 +58,8 @@ class Fitted:
     """Spaxel of each image pixel, shape (nPix,); negative for none."""
     xpix: Float | None
     ypix: Float | None
+    observation: Observation
+    """What stands behind the arrays."""
 
 
 def read_bins(file: h5py.File, path: Path, n_spaxels: int) -> NDArray[np.int32] | None:
@@ -134,4 +138,5 @@ def read_fitted(
             binnum=read_bins(file, path, losvd.shape[0]),
             xpix=read_optional(file, schema.X_PIX),
             ypix=read_optional(file, schema.Y_PIX),
+            observation=read_observation(file, path),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import h5py
@@ -12,9 +13,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from cubefit.config import Normalization
-from cubefit.errors import MissingDataError, StoreError
+from cubefit.errors import InputError, MissingDataError, StoreError
 from cubefit.inputs import Grids
 from cubefit.inverse.objective import Objective
+from cubefit.observation import Observation
 from cubefit.spectra.grids import Coverage, coverage
 from cubefit.spectra.losvd import lit_velocity_range, normalized_losvd
 from cubefit.spectra.rebin import rebinned_at_rest
@@ -172,3 +174,20 @@ def require_rebin_products(file: h5py.File) -> None:
                 f"Missing {entry.path}; call populate_from_arrays first, then "
                 "ensure_rebin_and_resample()."
             )
+
+
+def read_observation(file: h5py.File, path: Path) -> Observation:
+    """Return what stands behind the arrays of a file; an empty one where it does not say.
+
+    Raises
+    ------
+    StoreError
+        If the file has something else in its place.
+    """
+    text = file.attrs.get(schema.ATTR_OBSERVATION)
+    if text is None:
+        return Observation()
+    try:
+        return Observation.from_json(text)
+    except InputError as error:
+        raise StoreError(f"{path}: {error}") from error

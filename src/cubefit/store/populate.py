@@ -87,6 +87,19 @@ def template_meta(inputs: CubeInputs) -> str:
     )
 
 
+def observation_text(inputs: CubeInputs) -> str | None:
+    """Return what stands behind the arrays as the file keeps it, or None."""
+    return None if inputs.observation is None else inputs.observation.to_json()
+
+
+def write_observation(file: h5py.File, text: str | None) -> None:
+    """Write what stands behind the arrays, or take it away."""
+    if text is not None:
+        file.attrs[schema.ATTR_OBSERVATION] = text
+    elif schema.ATTR_OBSERVATION in file.attrs:
+        del file.attrs[schema.ATTR_OBSERVATION]
+
+
 def inputs_digest(arrays: dict[str, NDArray[Any]], meta: str) -> str:
     """Return the digest of all that a file is populated with."""
     return hashlib.sha256(f"{digest_entries(arrays, INPUTS)};{meta}".encode()).hexdigest()
@@ -100,11 +113,14 @@ def is_current(path: Path, arrays: dict[str, NDArray[Any]], meta: str) -> bool:
         ) == digest_entries(arrays, DECISIVE)
 
 
-def update_read_beside(path: Path, arrays: dict[str, NDArray[Any]], meta: str) -> bool:
+def update_read_beside(
+    path: Path, arrays: dict[str, NDArray[Any]], meta: str, observation: str | None
+) -> bool:
     """Bring inputs that only results are read with up to date; False if they are."""
     entries = schema.READ_BESIDE
     with reading(path) as file:
-        if digest_entries(file, entries) == digest_entries(arrays, entries):
+        same_arrays = digest_entries(file, entries) == digest_entries(arrays, entries)
+        if same_arrays and file.attrs.get(schema.ATTR_OBSERVATION) == observation:
             return False
     growth = sum(arrays[e.path].nbytes for e in entries if e.path in arrays)
     with amending(path, growth=growth) as file:
@@ -113,6 +129,7 @@ def update_read_beside(path: Path, arrays: dict[str, NDArray[Any]], meta: str) -
                 replace_dataset(file, entry.path, arrays[entry.path], entry.labels())
             elif entry.path in file:
                 del file[entry.path]
+        write_observation(file, observation)
         file.attrs[schema.ATTR_DIGEST] = inputs_digest(arrays, meta)
     return True
 
@@ -137,11 +154,11 @@ def write_inputs(path: Path, inputs: CubeInputs, *, overwrite: bool) -> bool:
     StoreError
         If ``path`` is another kind of file, or holds products and ``overwrite`` is False.
     """
-    arrays, meta = arrays_of(inputs), template_meta(inputs)
+    arrays, meta, observation = arrays_of(inputs), template_meta(inputs), observation_text(inputs)
     if path.exists():
         require_hdf5(path)
         if is_current(path, arrays, meta):
-            return update_read_beside(path, arrays, meta)
+            return update_read_beside(path, arrays, meta, observation)
     folder = path.resolve().parent
     if not folder.is_dir():
         raise StoreError(f"{folder} is no folder: create it, or give another path.")
@@ -163,6 +180,7 @@ def write_inputs(path: Path, inputs: CubeInputs, *, overwrite: bool) -> bool:
             file.attrs[schema.ATTR_DIMS] = json.dumps(inputs.dims)
             file.attrs[schema.ATTR_TEMPLATE_META] = meta
             file.attrs[schema.ATTR_DIGEST] = inputs_digest(arrays, meta)
+            write_observation(file, observation)
             write_guard(file, guard_info(inputs))
     return True
 
