@@ -6,7 +6,7 @@ import subprocess
 import sys
 from importlib import import_module
 
-MODULES = ("operators", "build", "kaczmarz", "exact", "tracker", "dashboard")
+MODULES = ("operators", "build", "kaczmarz", "exact", "tracker", "dashboard", "read_cube")
 
 
 def trackers(module: str) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.cases import NGC4365
 from cubefit.config import ExactCfg, PriorCfg
-from cubefit.demo import MockSettings, demo_templates, population_of
+from cubefit.demo import demo_templates, population_of
 from cubefit.exact_solver import solve_global_exact
 from cubefit.inverse.matrix_free import MatrixFreeOperator
 from cubefit.inverse.means import component_masses, component_means
@@ -146,8 +146,8 @@ def large_case(seed: int = 4365) -> Case:
     spin = orbits.properties["lambdaz"]
     weights = np.concatenate([orbits.weights, orbits.weights[more].mean(axis=1)])
     radius, spin = (np.concatenate([p, p[more].mean(axis=1)]) for p in (radius, spin))
-    velocity, by_bin = finer(orbits.velocity_kms, losvd.transpose(1, 0, 2), sizes.V)
-    by_bin *= orbits.velocity_kms.size / sizes.V
+    velocity, by_bin = finer(orbits.vel, losvd.transpose(1, 0, 2), sizes.V)
+    by_bin *= orbits.vel.size / sizes.V
     tiles, place = np.divmod(np.arange(sizes.S), S)
     neighbour = np.clip(place + 1, 0, S - 1)
     share = (rng.random(sizes.S) * (tiles > 0)).astype(np.float32)[:, None]
@@ -155,8 +155,7 @@ def large_case(seed: int = 4365) -> Case:
     for v, plane in enumerate(by_bin):
         fine[:, v] = ((1 - share) * plane[place] + share * plane[neighbour]) / (tiles.max() + 1)
     obs_pix = np.log(4750.0) + np.arange(sizes.L) * 67.0 / SPEED_OF_LIGHT_KMS
-    settings = MockSettings(wave_range=(4750.0, 5560.0), velscale_kms=67.0, age_step=1)
-    library = demo_templates(settings, obs_pix)
+    library = demo_templates(obs_pix)
     templates = library.templates[..., 0] / np.median(library.templates)
     metals, by_metal = finer(library.metals, templates.transpose(1, 0, 2), 12)
     log_ages, by_age = finer(np.log10(library.ages), by_metal.transpose(2, 0, 1), sizes.P // 12)

@@ -350,7 +350,7 @@ def test_real_orbits_pass_and_cut_ones_are_warned_of(size):
     orbits = bundled_orbits(size)
     assert contents.check_truncation(orbits.losvd).state == "ok"
     for limit_kms in (400, 300, 200):
-        kept = orbits.losvd[:, np.abs(orbits.velocity_kms) <= limit_kms]
+        kept = orbits.losvd[:, np.abs(orbits.vel) <= limit_kms]
         assert contents.check_truncation(kept).state == "warning"
 
 

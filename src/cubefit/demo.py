@@ -14,8 +14,14 @@ from cubefit.config import TrackerConfig, require_choice
 from cubefit.inverse.matrix_free import MatrixFreeOperator
 from cubefit.inverse.means import component_masses, component_means
 from cubefit.io.orbits import OrbitLibrary, bundled_orbits
-from cubefit.io.ssp import SSPLibrary, bundled_miles_folder, read_miles_folder
+from cubefit.io.ssp import bundled_miles_folder, read_ssp
 from cubefit.kz_fitSpec import FitOutput, fit_arrays
+from cubefit.prepare.templates import (
+    TemplateGrid,
+    needed_wave_range,
+    prepared_templates,
+    template_ln_grid,
+)
 from cubefit.report import component_masses as draw_masses
 from cubefit.report import population_recovery, save_figure
 from cubefit.spectra.grids import SPEED_OF_LIGHT_KMS
@@ -114,11 +120,12 @@ def population_of(
     return np.asarray(weights[:, None] * shares / shares.sum(axis=1, keepdims=True))
 
 
-def demo_templates(settings: MockSettings, obs_pix: Float) -> SSPLibrary:
+def demo_templates(obs_pix: Float) -> TemplateGrid:
     """Return the E-MILES spectra on a grid twice as fine as the data, and wider."""
-    dln = 0.5 * settings.velscale_kms / SPEED_OF_LIGHT_KMS
-    span = (float(obs_pix[0] - GUARD_PX * dln), float(obs_pix[-1] + GUARD_PX * dln))
-    return read_miles_folder(bundled_miles_folder(), ln_wave_range=span, dln=dln)
+    ln_wave = template_ln_grid(obs_pix, oversampling=2, guard_px=GUARD_PX)
+    wave_range = needed_wave_range(ln_wave, medium="air", library_medium="air")
+    library = read_ssp(bundled_miles_folder(), wave_range=wave_range)
+    return prepared_templates(library, ln_wave, medium="air", normalization="mass")
 
 
 def make_mock(size: DemoSize) -> Mock:
@@ -136,7 +143,7 @@ def make_mock(size: DemoSize) -> Mock:
     dln = settings.velscale_kms / SPEED_OF_LIGHT_KMS
     low, high = np.log(settings.wave_range)
     obs_pix = np.arange(low, high, dln)
-    library = demo_templates(settings, obs_pix)
+    library = demo_templates(obs_pix)
     youngest = (library.ages.size - 1) % settings.age_step
     metals, ages = library.metals, library.ages[youngest :: settings.age_step]
     templates = library.templates[:, :, youngest :: settings.age_step]
@@ -150,7 +157,7 @@ def make_mock(size: DemoSize) -> Mock:
         templates.reshape(library.ln_wave.size, -1).T,
         library.ln_wave,
         obs_pix,
-        orbits.velocity_kms,
+        orbits.vel,
         dtype=np.float64,
     )
     cube = MatrixFreeOperator(orbits.losvd, shifted, dtype=np.float64).matvec(mass_true)
@@ -159,7 +166,7 @@ def make_mock(size: DemoSize) -> Mock:
     arrays = {
         "tem_pix": library.ln_wave,
         "obs_pix": obs_pix,
-        "vel_pix": orbits.velocity_kms,
+        "vel_pix": orbits.vel,
         "losvd": orbits.losvd,
         "datacube": noisy,
         "noise": noise,
@@ -169,8 +176,8 @@ def make_mock(size: DemoSize) -> Mock:
         "alphas": library.alphas,
         "template_masses": np.ones(light.shape),
         "orbit_weights": orbits.weights,
-        "xpix": orbits.x_arcsec,
-        "ypix": orbits.y_arcsec,
+        "xpix": orbits.x,
+        "ypix": orbits.y,
         "binnum": orbits.binnum,
         "component_radius [kpc]": orbits.properties["Rc_kpc"],
         "component_circularity": orbits.properties["lambdaz"],

@@ -31,8 +31,8 @@ WRONG_FILES = (
     "unreadable",
 )
 FILLERS = {"kind": "spectra"}
-WITHOUT_FILE = {"demo", "dashboard"}
-"""The second waits for a file that is not there yet."""
+WITHOUT_FILE = {"demo", "dashboard", "init"}
+"""The second waits for a file that is not there yet, the third writes one."""
 PROGRAM = "import sys; sys.argv[0] = 'cubefit'; from cubefit.__main__ import main; main()"
 
 
@@ -74,7 +74,9 @@ def needed(verb, path, tmp_path):
     arguments = [verb]
     for name, kind, default in parameters_of(verb):
         if default is inspect.Parameter.empty:
-            value = path if name in ("file", "inputs") else FILLERS.get(name, "other.png")
+            value = (
+                path if name in ("file", "inputs", "settings") else FILLERS.get(name, "other.png")
+            )
             value = tmp_path / value if name in ("out", "to") else value
             arguments += [flag_of(name, kind), str(value)] if is_option(kind) else [str(value)]
     if verb == "populate":

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cubefit.errors import ConfigError, GridError, InputError
-from cubefit.io.orbits import OrbitLibrary, bundled_orbits, read_orbits_npz
+from cubefit.io.orbits import OrbitLibrary, bundled_orbits, read_orbits, read_orbits_npz
 
 
 def arrays(n_bins=3, n_velocities=5, n_components=2, n_pixels=8):
@@ -42,9 +42,9 @@ def test_bundled_libraries(size, shape, n_pixels):
     orbits = bundled_orbits(size)
     assert orbits.losvd.shape == shape
     assert orbits.losvd.dtype == np.float32
-    assert orbits.velocity_kms.shape == shape[1:2]
+    assert orbits.vel.shape == shape[1:2]
     assert orbits.weights.sum() == pytest.approx(1.0, rel=1e-6)
-    assert orbits.binnum.shape == orbits.x_arcsec.shape == orbits.y_arcsec.shape == (n_pixels,)
+    assert orbits.binnum.shape == orbits.x.shape == orbits.y.shape == (n_pixels,)
     assert orbits.binnum.dtype == np.int32
     assert set(orbits.properties) == {"Rc_kpc", "lambdaz", "Rmean_kpc", "zrms_kpc"}
     assert {values.shape for values in orbits.properties.values()} == {shape[2:]}
@@ -62,10 +62,10 @@ def test_what_is_written_is_read(path):
     given_arrays = arrays()
     assert isinstance(orbits, OrbitLibrary)
     np.testing.assert_array_equal(orbits.losvd, given_arrays["losvd"])
-    np.testing.assert_array_equal(orbits.velocity_kms, given_arrays["vel"])
+    np.testing.assert_array_equal(orbits.vel, given_arrays["vel"])
     np.testing.assert_array_equal(orbits.binnum, given_arrays["binnum"])
-    np.testing.assert_array_equal(orbits.x_arcsec, given_arrays["xpix"])
-    np.testing.assert_array_equal(orbits.y_arcsec, given_arrays["ypix"])
+    np.testing.assert_array_equal(orbits.x, given_arrays["xpix"])
+    np.testing.assert_array_equal(orbits.y, given_arrays["ypix"])
     np.testing.assert_array_equal(orbits.properties["Rc_kpc"], [1.0, 4.0])
 
 
@@ -149,6 +149,29 @@ def test_other_files_are_refused(tmp_path):
     np.save(tmp_path / "bare.npy", np.ones(3))
     with pytest.raises(InputError, match="one bare array"):
         read_orbits_npz(tmp_path / "bare.npy")
+
+
+def test_the_door_recognises_a_library_by_its_keys(path):
+    expected = read_orbits_npz(save(path))
+    for name in (path, str(path)):
+        for format_name in ("auto", "npz"):
+            found = read_orbits(name, format_name)
+            np.testing.assert_array_equal(found.losvd, expected.losvd)
+            assert found.source == str(path)
+
+
+def test_the_door_refuses_what_it_does_not_know(path, tmp_path):
+    with pytest.raises(ConfigError, match="must be one of auto, npz, agama, dynamite"):
+        read_orbits(save(path), "hdf5")
+    with pytest.raises(ConfigError, match="has no options kinematics"):
+        read_orbits(path, kinematics=0)
+    with pytest.raises(InputError, match="does not exist"):
+        read_orbits(tmp_path / "absent.npz")
+    (tmp_path / "library.txt").write_text("1 2 3")
+    with pytest.raises(InputError, match="cannot be read as npz"):
+        read_orbits(tmp_path / "library.txt")
+    with pytest.raises(InputError, match="lacks amplitudes"):
+        read_orbits(path, "agama")
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,7 +1,4 @@
 import importlib.util
-import math
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,17 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cubefit.errors import ConfigError, DependencyError, GridError, InputError
-from cubefit.io.ssp import (
-    SSPLibrary,
-    bundled_miles_folder,
-    log_rebin_linear,
-    read_miles_folder,
-    vacuum_to_air,
-)
-from cubefit.spectra.grids import edges_of
+from cubefit.io.ssp import bundled_miles_folder, read_ssp
+from cubefit.spectra.grids import SPEED_OF_LIGHT_KMS
 
-RANGE = (math.log(4800.0), math.log(5300.0))
-DLN = 2e-4
+RANGE = (4800.0, 5300.0)
 
 
 def write_spectrum(path, flux=None, *, age=None, metal=None, **cards):
@@ -52,78 +42,7 @@ def folder(tmp_path):
 
 
 def read(folder, **options):
-    return read_miles_folder(folder, **({"ln_wave_range": RANGE, "dln": DLN} | options))
-
-
-# --- log rebinning ---------------------------------------------------------------------------
-
-
-@given(
-    widths=st.lists(st.floats(0.5, 2.0), min_size=1, max_size=60),
-    n_target=st.integers(1, 80),
-    seed=st.integers(0, 2**32 - 1),
-)
-def test_log_rebinning_conserves_flux(widths, n_target, seed):
-    source = 4000.0 + np.concatenate([[0.0], np.cumsum(widths)])
-    flux = np.random.default_rng(seed).random((len(widths), 3))
-    ln_edges = np.linspace(math.log(source[0]), math.log(source[-1]), n_target + 1)
-    rebinned = log_rebin_linear(flux, source, ln_edges)
-    assert rebinned.shape == (n_target, 3)
-    np.testing.assert_allclose(
-        np.diff(np.exp(ln_edges)) @ rebinned, np.diff(source) @ flux, rtol=1e-9
-    )
-
-
-@given(cut=st.integers(1, 49), seed=st.integers(0, 2**32 - 1))
-def test_flux_is_conserved_between_any_two_source_edges(cut, seed):
-    source = np.linspace(5000.0, 5045.0, 51)
-    flux = np.random.default_rng(seed).random(50)
-    ln_edges = np.log([source[0], source[cut], source[-1]])
-    rebinned = log_rebin_linear(flux, source, ln_edges)
-    np.testing.assert_allclose(rebinned, [flux[:cut].mean(), flux[cut:].mean()], rtol=1e-9)
-
-
-@given(slope=st.floats(-1e-3, 1e-3), level=st.floats(0.5, 10.0))
-def test_log_rebinning_averages_a_straight_spectrum_exactly(slope, level):
-    source = np.linspace(4500.0, 4600.0, 112)
-    flux = level + slope * (0.5 * (source[1:] + source[:-1]) - 4500.0)
-    ln_edges = np.linspace(math.log(4501.0), math.log(4599.0), 200)
-    centres = 0.5 * (np.exp(ln_edges[1:]) + np.exp(ln_edges[:-1]))
-    expected = level + slope * (centres - 4500.0)
-    np.testing.assert_allclose(log_rebin_linear(flux, source, ln_edges), expected, rtol=1e-9)
-
-
-def test_log_rebinning_is_accurate_on_finer_pixels():
-    source = 4700.0 + 0.9 * np.arange(801)
-    ln_edges = np.linspace(math.log(4720.0), math.log(5400.0), 1500)
-
-    def average(edges):  # of 2 + sin(wave / 3), a line as narrow as MILES can hold
-        return 2.0 - 3.0 * np.diff(np.cos(edges / 3.0)) / np.diff(edges)
-
-    rebinned = log_rebin_linear(average(source), source, ln_edges)
-    np.testing.assert_allclose(rebinned, average(np.exp(ln_edges)), atol=2e-4)
-
-
-@pytest.mark.parametrize(
-    ("source", "target", "message"),
-    [
-        (np.linspace(4000, 4100, 11), np.log([3999.0, 4050.0]), "cover 4000.00-4100.00"),
-        (np.linspace(4000, 4100, 11), np.log([4050.0, 4101.0]), "needs 4050.00-4101.00"),
-        (np.linspace(4100, 4000, 11), np.log([4010.0, 4050.0]), "wave_edges"),
-        (np.linspace(4000, 4100, 11), np.log([4050.0, 4050.0]), "ln_edges"),
-        (np.linspace(4000, 4100, 12), np.log([4010.0, 4050.0]), "one edge more"),
-    ],
-)
-def test_log_rebinning_refuses_grids_that_do_not_fit(source, target, message):
-    with pytest.raises(GridError, match=message):
-        log_rebin_linear(np.ones(10), source, target)
-
-
-def test_vacuum_to_air_agrees_with_known_lines():
-    # H-beta and H-alpha as in the NIST tables.
-    np.testing.assert_allclose(vacuum_to_air([4862.683, 6564.614]), [4861.325, 6562.801], atol=2e-3)
-    with pytest.raises(InputError, match="2000"):
-        vacuum_to_air([1500.0])
+    return read_ssp(folder, **({"wave_range": RANGE} | options))
 
 
 # --- the bundled E-MILES spectra -------------------------------------------------------------
@@ -131,42 +50,46 @@ def test_vacuum_to_air_agrees_with_known_lines():
 
 def test_bundled_folder_reads_as_a_complete_grid():
     library = read(bundled_miles_folder())
-    assert library.templates.shape == (library.ln_wave.size, 6, 25, 1)
+    assert library.templates.shape == (library.wave.size, 6, 25, 1)
     assert library.templates.dtype == np.float64
     np.testing.assert_array_equal(library.metals, [-1.71, -1.31, -0.71, -0.40, 0.0, 0.22])
     assert library.ages[[0, -1]].tolist() == [0.0631, 15.8489]
     assert library.alphas.tolist() == [0.0]
-    assert (library.medium, library.fwhm_angstrom) == ("air", 2.51)
+    assert (library.medium, library.fwhm, library.masses) == ("air", 2.51, None)
     assert library.source.startswith("E-MILES un1.30 Padova+00 (150 files")
     assert (library.templates > 0).all()
 
 
-def test_bundled_spectra_keep_flux_and_order():
+def test_bundled_spectra_are_those_of_the_files():
     library = read(bundled_miles_folder())
     with fits.open(
         bundled_miles_folder() / "Eun1.30Zm0.71T01.0000_iPp0.00_baseFe_linear_FWHM_variable.fits"
     ) as hdus:
         wave = hdus[0].header["CRVAL1"] + hdus[0].header["CDELT1"] * np.arange(hdus[0].shape[0])
         flux = hdus[0].data.astype(np.float64)
-    edges = np.exp(edges_of(library.ln_wave))
-    inside = (wave > edges[0]) & (wave < edges[-1])
-    spectrum = library.templates[:, 2, library.ages.tolist().index(1.0), 0]
-    mean = np.average(spectrum, weights=np.diff(edges))
-    assert mean == pytest.approx(flux[inside].mean(), rel=2e-3)
-    np.testing.assert_allclose(
-        spectrum, np.interp(np.exp(library.ln_wave), wave, flux), atol=0.03 * mean
+    start = np.searchsorted(wave, library.wave[0] - 0.1)
+    kept = slice(start, start + library.wave.size)
+    np.testing.assert_allclose(library.wave, wave[kept], rtol=1e-12)
+    np.testing.assert_array_equal(
+        library.templates[:, 2, library.ages.tolist().index(1.0), 0], flux[kept]
     )
 
 
-def test_spectra_do_not_depend_on_the_range_asked_for():
+def test_the_range_is_covered_with_a_guard_and_no_more():
     wide = read(bundled_miles_folder())
-    narrow = read(bundled_miles_folder(), ln_wave_range=tuple(wide.ln_wave[[50, -50]]))
-    np.testing.assert_allclose(narrow.templates, wide.templates[50:-49], rtol=1e-8)
+    step = wide.wave[1] - wide.wave[0]
+    assert RANGE[0] - 22 * step < wide.wave[0] < RANGE[0] - 19 * step
+    assert RANGE[1] + 19 * step < wide.wave[-1] < RANGE[1] + 22 * step
 
 
-def test_resolution_is_not_claimed_where_it_varies():
-    library = read(bundled_miles_folder(), ln_wave_range=(math.log(3300), math.log(3400)))
-    assert library.fwhm_angstrom is None
+def test_resolution_of_emiles_follows_its_stars():
+    assert read(bundled_miles_folder(), wave_range=(3300.0, 3400.0)).fwhm is None
+    across = read(bundled_miles_folder(), wave_range=(8900.0, 9000.0))
+    assert across.fwhm.shape == across.wave.shape
+    assert (across.fwhm[across.wave < 8950.0] == 2.51).all()
+    red = across.wave > 8951.0
+    sigma_kms = across.fwhm[red] / 2.3548 / across.wave[red] * SPEED_OF_LIGHT_KMS
+    assert sigma_kms == pytest.approx(60.0, rel=1e-4)
 
 
 def test_missing_ppxf_names_the_mend(monkeypatch):
@@ -186,23 +109,17 @@ def test_ppxf_without_spectra_names_the_mend(monkeypatch, tmp_path):
 # --- any folder ------------------------------------------------------------------------------
 
 
-def test_grid_starts_at_the_range_and_ends_inside_it(folder):
-    library = read(folder)
-    assert library.ln_wave[0] == RANGE[0]
-    assert RANGE[1] - DLN < library.ln_wave[-1] <= RANGE[1] + 1e-6 * DLN
-    again = read(folder, ln_wave_range=(library.ln_wave[0], library.ln_wave[-1]))
-    np.testing.assert_array_equal(again.ln_wave, library.ln_wave)
+def test_without_a_range_all_is_read(folder):
+    library = read(folder, wave_range=None)
+    np.testing.assert_allclose(library.wave, 4700.0 + 0.9 * np.arange(800), rtol=1e-15)
+    written = np.float32(1.0 + 0.3 * np.sin(library.wave / 40.0))
+    np.testing.assert_allclose(library.templates[:, 1, 0, 0], written, rtol=1e-6)
 
 
-def test_vacuum_shifts_to_the_red(folder):
+def test_medium_is_told_never_converted(folder):
     air, vacuum = read(folder), read(folder, medium="vacuum")
-    assert vacuum.medium == "vacuum"
-    at_air = np.log(vacuum_to_air(np.exp(vacuum.ln_wave)))[5:]  # by 1.4 pixels
-    np.testing.assert_allclose(
-        vacuum.templates[5:, 0, 0, 0],
-        np.interp(at_air, air.ln_wave, air.templates[:, 0, 0, 0]),
-        rtol=1e-4,
-    )
+    assert (air.medium, vacuum.medium) == ("air", "vacuum")
+    np.testing.assert_array_equal(air.wave, vacuum.wave)
 
 
 def test_alpha_axis_from_names(tmp_path):
@@ -212,17 +129,23 @@ def test_alpha_axis_from_names(tmp_path):
         )
     library = read(tmp_path)
     assert library.alphas.tolist() == [0.0, 0.4]
-    np.testing.assert_allclose(library.templates[:, 0, 0], [[1.0, 2.0]] * library.ln_wave.size)
+    np.testing.assert_allclose(library.templates[:, 0, 0], [[1.0, 2.0]] * library.wave.size)
     assert library.source.startswith("MILES bi1.30 BaSTI (2 files")
 
 
 def test_plain_and_smoothed_names(tmp_path):
-    write_spectrum(tmp_path / "Mun1.30Zm0.40T03.9811.fits")
-    assert read(tmp_path).fwhm_angstrom == 2.51
-    (tmp_path / "Mun1.30Zm0.40T03.9811.fits").rename(
-        tmp_path / "Mun1.30Zm0.40T03.9811_iPp0.00_baseFe_linear_FWHM_3.50.fits"
-    )
-    assert read(tmp_path).fwhm_angstrom == 3.5
+    path = write_spectrum(tmp_path / "Mun1.30Zm0.40T03.9811.fits")
+    assert read(tmp_path).fwhm == 2.51
+    path = path.rename(tmp_path / "Mun1.30Zm0.40T03.9811_iPp0.00_baseFe_linear_FWHM_3.50.fits")
+    assert read(tmp_path).fwhm == 3.5
+    path.rename(tmp_path / "Mun1.30Zm0.40T03.9811_iPp0.00_baseFe_linear_Sigma_120.fits")
+    library = read(tmp_path)
+    np.testing.assert_allclose(library.fwhm, 2.35482 * 120.0 / 299792.458 * library.wave, rtol=1e-5)
+
+
+def test_resolution_is_not_claimed_beyond_the_stars_of_miles(tmp_path):
+    write_spectrum(tmp_path / name(letters="Mun1.30"), CRVAL1=3300.0)
+    assert read(tmp_path, wave_range=None).fwhm is None
 
 
 def test_reference_pixel_is_respected(tmp_path):
@@ -230,14 +153,17 @@ def test_reference_pixel_is_respected(tmp_path):
         (tmp_path / place).mkdir()
         write_spectrum(tmp_path / place / name(), CRVAL1=first, CRPIX1=reference)
     one, other = read(tmp_path / "a"), read(tmp_path / "b")
-    np.testing.assert_allclose(other.templates, one.templates, rtol=1e-9)
+    np.testing.assert_allclose(other.wave, one.wave, rtol=1e-12)
+    np.testing.assert_array_equal(other.templates, one.templates)
 
 
 def test_fluxes_outside_the_range_may_be_anything(tmp_path):
     flux = np.ones(800)
     flux[[0, -1]] = np.nan, -5.0
     write_spectrum(tmp_path / name(), flux)
-    assert np.allclose(read(tmp_path).templates, 1.0)
+    assert (read(tmp_path).templates == 1.0).all()
+    with pytest.raises(InputError, match="choose a wave_range without them"):
+        read(tmp_path, wave_range=None)
 
 
 def test_missing_point_is_named(folder):
@@ -373,54 +299,36 @@ def test_impossible_flux_is_refused(tmp_path, value):
 
 
 def test_range_beyond_the_files_is_refused(folder):
-    with pytest.raises(GridError, match=r"covers 4699\.\d-5419\.\d A, but the grid needs"):
-        read(folder, ln_wave_range=(math.log(4600.0), RANGE[1]))
-    with pytest.raises(GridError, match="narrow ln_wave_range"):
-        read(folder, ln_wave_range=(math.log(9000.0), math.log(9100.0)))
+    with pytest.raises(GridError, match=r"covers 4699\.\d-5419\.\d A, but .* narrow the range"):
+        read(folder, wave_range=(4600.0, RANGE[1]))
+    with pytest.raises(GridError, match=r"9000\.0-9100\.0 A are needed"):
+        read(folder, wave_range=(9000.0, 9100.0))
+    with pytest.raises(GridError, match="lower first"):
+        read(folder, wave_range=RANGE[::-1])
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "message"),
     [
-        {"dln": 0.0},
-        {"dln": math.nan},
-        {"ln_wave_range": RANGE[::-1]},
-        {"ln_wave_range": (RANGE[0], math.inf)},
-        {"medium": "water"},
+        ({"medium": "water"}, "'air' or 'vacuum'"),
+        ({"format": "fits"}, "'auto', 'miles', 'ppxf', 'npz'"),
+        ({"axes": ("ages", "metals")}, "stand in their names"),
     ],
 )
-def test_impossible_settings_are_refused(folder, options):
-    with pytest.raises(ConfigError):
+def test_impossible_settings_are_refused(folder, options, message):
+    with pytest.raises(ConfigError, match=message):
         read(folder, **options)
 
 
-def test_angstrom_range_is_recognised(folder):
-    with pytest.raises(GridError, match="looks like Angstrom"):
-        read(folder, ln_wave_range=(4800.0, 5300.0), dln=1.0)
+def test_one_file_of_a_folder_is_refused(folder):
+    with pytest.raises(InputError, match="give the folder"):
+        read(folder / name())
 
 
 def test_missing_and_empty_folders_are_refused(tmp_path):
     with pytest.raises(InputError, match="no folder"):
+        read(tmp_path / "nowhere", format="miles")
+    with pytest.raises(InputError, match="no file"):
         read(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"no \*\.fits"):
         read(tmp_path)
-
-
-def test_library_refuses_arrays_that_disagree(folder):
-    library = read(folder)
-    with pytest.raises(InputError, match="order the axes"):
-        replace(library, templates=np.moveaxis(library.templates, 0, -1))
-    with pytest.raises(InputError, match="metals"):
-        replace(library, metals=library.metals[::-1])
-    with pytest.raises(GridError, match="looks like Angstrom"):
-        replace(library, ln_wave=np.exp(library.ln_wave))
-    with pytest.raises(ConfigError, match="medium"):
-        replace(library, medium="water")
-
-
-def test_the_fields_of_a_library(folder):
-    library = read(Path(folder))
-    assert isinstance(library, SSPLibrary)
-    assert library.templates.shape == (library.ln_wave.size, 2, 2, 1)
-    with pytest.raises(AttributeError):
-        library.medium = "vacuum"

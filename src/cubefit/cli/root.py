@@ -24,7 +24,7 @@ EXIT_FOUND: Final = 3
 """``cubefit check`` found something wrong."""
 
 ORDER: Final = (
-    *("demo", "populate", "build", "fit", "status", "check", "snapshot", "plot"),
+    *("demo", "init", "run", "populate", "build", "fit", "status", "check", "snapshot", "plot"),
     *("reconstruct", "compress", "dashboard", "export", "info"),
 )
 """Verbs as the help lists them: as they are used."""

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from cubefit.io.orbits import OrbitLibrary, bundled_orbits, read_orbits_npz
-from cubefit.io.ssp import (
-    SSPLibrary,
-    bundled_miles_folder,
-    log_rebin_linear,
-    read_miles_folder,
-    vacuum_to_air,
-)
+from cubefit.io.agama import orbits_from_agama
+from cubefit.io.bins import BinMap, read_bins
+from cubefit.io.cubes import IFUCube, read_cube
+from cubefit.io.line_spread import read_line_spread
+from cubefit.io.orbits import OrbitLibrary, bundled_orbits, read_orbits, read_orbits_npz
+from cubefit.io.ssp import SSPLibrary, bundled_miles_folder, read_ssp
 
 __all__ = [
+    "BinMap",
+    "IFUCube",
     "OrbitLibrary",
     "SSPLibrary",
     "bundled_miles_folder",
     "bundled_orbits",
-    "log_rebin_linear",
-    "read_miles_folder",
+    "orbits_from_agama",
+    "read_bins",
+    "read_cube",
+    "read_line_spread",
+    "read_orbits",
     "read_orbits_npz",
-    "vacuum_to_air",
+    "read_ssp",
 ]

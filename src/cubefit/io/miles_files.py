@@ -13,7 +13,10 @@ import numpy as np
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
-from cubefit.errors import CubeFitError, GridError, InputError
+from cubefit.errors import CubeFitError, InputError
+from cubefit.prepare.resolution import FWHM_PER_SIGMA
+from cubefit.prepare.ssp_library import pixels_covering
+from cubefit.spectra.grids import SPEED_OF_LIGHT_KMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,14 +29,18 @@ MILES_NAME: Final = re.compile(
     r"Z(?P<metal_sign>[mp])(?P<metal>\d+\.\d+)T(?P<age>\d+\.\d+)"
     r"(?:_i(?P<isochrone>[PT])[mp]\d+\.\d+)?"
     r"(?:_(?:baseFe|E(?P<alpha_sign>[mp])(?P<alpha>\d+\.\d+)))?"
-    r"(?P<sampling>(?:_linear)?(?:_FWHM_(?:variable|(?P<fwhm>\d+\.\d+))|_Sigma_\d+)?)\.fits"
+    r"(?P<sampling>(?:_linear)?"
+    r"(?:_FWHM_(?:variable|(?P<fwhm>\d+\.\d+))|_Sigma_(?P<sigma>\d+))?)\.fits"
 )
 """``Eun1.30Zm0.71T00.1259_iPp0.00_baseFe_linear_FWHM_variable.fits``: library, IMF and slope,
 [M/H], age in Gyr, isochrones, [alpha/Fe] (``baseFe`` counts as 0), sampling and resolution."""
 
-GUARD_PX: Final = 20
-"""Pixels read beyond the range where there are any: a spline's end is felt 0.27^n after n pixels,
-so that the spectra do not depend on the range that was asked for."""
+MILES_RESOLUTION: Final = (3541.4, 8950.4, 2.51)
+"""From and to where (Angstrom) the stars are those of MILES, and their FWHM (Falcon-Barroso et al.
+2011, A&A 532, A95; Vazdekis et al. 2016, MNRAS 463, 3409, section 2)."""
+
+INFRARED_SIGMA_KMS: Final = 60.0
+"""Velocity dispersion that E-MILES is smoothed to beyond the stars of MILES."""
 
 GridPoint: TypeAlias = tuple[float, float, float]
 """[M/H] in dex, age in Gyr, [alpha/Fe] in dex."""
@@ -56,6 +63,8 @@ class MilesFile:
     """What the name says of sampling and resolution."""
     fwhm_angstrom: float | None
     """Resolution that the name states, if any."""
+    sigma_kms: float | None
+    """Likewise, as a velocity dispersion."""
 
     @property
     def point(self) -> GridPoint:
@@ -74,15 +83,20 @@ class LinearAxis:
     size: int
     """Number of pixels."""
 
-    def window(self, low: float, high: float) -> slice:
-        """Return the pixels that cover ``low`` to ``high`` Angstrom, and `GUARD_PX` more."""
-        start = math.floor((low - self.first) / self.step + 0.5) - GUARD_PX
-        stop = math.ceil((high - self.first) / self.step + 0.5) + GUARD_PX
-        return slice(max(start, 0), min(stop, self.size))
+    def window(self, wave_range: tuple[float, float] | None, name: str) -> slice:
+        """Return the pixels that cover a range (Angstrom), and a few more; all for None."""
+        everything = slice(0, self.size)
+        if wave_range is None:
+            return everything
+        return pixels_covering(self.edges(everything), wave_range, name)
 
     def edges(self, window: slice) -> NDArray[np.float64]:
         """Return the pixel edges of a window in Angstrom."""
         return self.first + self.step * (np.arange(window.start, window.stop + 1) - 0.5)
+
+    def centres(self, window: slice) -> NDArray[np.float64]:
+        """Return the pixel centres of a window in Angstrom."""
+        return self.first + self.step * np.arange(window.start, window.stop)
 
 
 def miles_grid(folder: Path) -> dict[GridPoint, MilesFile]:
@@ -128,6 +142,7 @@ def _parse_name(path: Path) -> MilesFile:
         ingredients=(part["library"], part["imf"], part["isochrone"]),
         sampling=part["sampling"],
         fwhm_angstrom=float(part["fwhm"]) if part["fwhm"] else None,
+        sigma_kms=float(part["sigma"]) if part["sigma"] else None,
     )
 
 
@@ -163,7 +178,7 @@ def _complete(parsed: Sequence[MilesFile]) -> dict[GridPoint, MilesFile]:
 
 
 def read_window(
-    files: Mapping[GridPoint, MilesFile], low: float, high: float
+    files: Mapping[GridPoint, MilesFile], wave_range: tuple[float, float] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Read one range of wavelengths of each file, and nothing else.
 
@@ -171,15 +186,15 @@ def read_window(
     ----------
     files : mapping
         At least one file, see `miles_grid`.
-    low, high : float
-        Wavelengths in Angstrom that the pixels must cover.
+    wave_range : tuple of float or None
+        Wavelengths in Angstrom that the pixels must cover; None reads all.
 
     Returns
     -------
-    flux : ndarray, shape (n_pix, n_files)
+    flux : ndarray, shape (T, n_files)
         Flux density per Angstrom.
-    wave_edges : ndarray, shape (n_pix + 1,)
-        Pixel edges in Angstrom.
+    wave : ndarray, shape (T,)
+        Pixel centres in Angstrom.
 
     Raises
     ------
@@ -189,7 +204,7 @@ def read_window(
     GridError
         If a file does not cover the range.
     """
-    spectra = [(file, *_read_spectrum(file, low, high)) for file in files.values()]
+    spectra = [(file, *_read_spectrum(file, wave_range)) for file in files.values()]
     axis = spectra[0][1]
     for file, found, _ in spectra:
         if found != axis:
@@ -197,28 +212,57 @@ def read_window(
                 f"{file.path} has the wavelength axis {found}, but {spectra[0][0].path.name} has "
                 f"{axis}: download all files with one sampling."
             )
-    return np.stack([flux for _, _, flux in spectra], axis=1), axis.edges(axis.window(low, high))
+    wave = axis.centres(axis.window(wave_range, spectra[0][0].path.name))
+    return np.stack([flux for _, _, flux in spectra], axis=1), wave
+
+
+def miles_fwhm(file: MilesFile, wave: NDArray[np.float64]) -> float | NDArray[np.float64] | None:
+    """Return the resolution (FWHM, Angstrom) of a library at its pixels.
+
+    Parameters
+    ----------
+    file : MilesFile
+        Any file of the library.
+    wave : ndarray, shape (T,)
+        Pixel centres in Angstrom.
+
+    Returns
+    -------
+    float, ndarray of shape (T,), or None
+        One number where it is the same everywhere, None where it is not known.
+    """
+    if file.fwhm_angstrom is not None:
+        return file.fwhm_angstrom
+    if file.sigma_kms is not None:
+        return _fwhm_of_sigma(wave, file.sigma_kms)
+    low, high, fwhm = MILES_RESOLUTION
+    found = np.where((wave >= low) & (wave <= high), fwhm, np.nan)
+    if file.ingredients[0] == "E":
+        found = np.where(wave > high, _fwhm_of_sigma(wave, INFRARED_SIGMA_KMS), found)
+    if np.isnan(found).any():
+        return None
+    return float(found[0]) if (found == found[0]).all() else found
+
+
+def _fwhm_of_sigma(wave: NDArray[np.float64], sigma_kms: float) -> NDArray[np.float64]:
+    return FWHM_PER_SIGMA * sigma_kms / SPEED_OF_LIGHT_KMS * wave
 
 
 def _read_spectrum(
-    file: MilesFile, low: float, high: float
+    file: MilesFile, wave_range: tuple[float, float] | None
 ) -> tuple[LinearAxis, NDArray[np.float64]]:
     # Our own stream, because astropy leaves its own open when it stumbles over a damaged header.
     with _reading_fits(file.path), file.path.open("rb") as stream, fits.open(stream) as hdus:
         axis = _linear_axis(file.path, hdus[0])
         _require_same_labels(file, str(hdus[0].header.get("COMMENT", "")))
-        blue, red = axis.edges(slice(0, axis.size))[[0, -1]]
-        if not (blue <= low and high <= red):
-            raise GridError(
-                f"{file.path} covers {blue:.1f}-{red:.1f} A, but the grid needs "
-                f"{low:.1f}-{high:.1f} A: narrow ln_wave_range."
-            )
-        flux = np.array(hdus[0].section[axis.window(low, high)], np.float64)
+        window = axis.window(wave_range, str(file.path))
+        flux = np.array(hdus[0].section[window], np.float64)
     bad = ~np.isfinite(flux) | (flux < 0)
     if bad.any():
+        low, high = axis.centres(window)[[0, -1]]
         raise InputError(
             f"{file.path} holds {bad.sum()} negative, NaN or infinite fluxes from {low:.1f} to "
-            f"{high:.1f} A: choose a range without them, or download the file again."
+            f"{high:.1f} A: choose a wave_range without them, or download the file again."
         )
     return axis, flux
 

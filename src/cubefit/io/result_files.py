@@ -6,6 +6,7 @@ import math
 import os
 import secrets
 import shutil
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -126,7 +127,10 @@ def known_unit(text: str, dialect: Dialect) -> str | None:
     if not text:
         return None
     try:
-        return str(units.Unit(text).to_string(dialect))
+        # MUSE's own unit has two slashes, of which astropy warns.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", units.UnitsWarning)
+            return str(units.Unit(text).to_string(dialect))
     except ValueError:
         return None
 

@@ -23,7 +23,9 @@ def exported_files(path: Path, folder: Path) -> tuple[Path, Path, Path, Path]:
     )
 
 
-def export_result(path: Path, folder: Path, *, overwrite: bool = False) -> list[Path]:
+def export_result(
+    path: Path, folder: Path, *, overwrite: bool = False, model_cube: bool = True
+) -> list[Path]:
     """Write the committed solution of a file as FITS and ECSV, each file whole or not at all.
 
     The model cube is among them where the file has one of the solution, and knows its pixels.
@@ -36,6 +38,8 @@ def export_result(path: Path, folder: Path, *, overwrite: bool = False) -> list[
         Where the files go; created if missing.
     overwrite : bool
         Replace files there.
+    model_cube : bool
+        Whether the model cube is wanted, too.
 
     Returns
     -------
@@ -64,6 +68,8 @@ def export_result(path: Path, folder: Path, *, overwrite: bool = False) -> list[
         result.to_ecsv(components, overwrite, "components"),
         result.to_ecsv(spaxels, overwrite, "spaxels"),
     ]
+    if not model_cube:
+        return written
     try:
         written.append(export_model_cube(result, model, overwrite=overwrite))
     except MissingDataError as reason:

@@ -116,6 +116,18 @@ def read_solution(file: h5py.File, path: Path, digest: str, shape: tuple[int, in
     )
 
 
+def solution_stamp(path: Path) -> str | None:
+    """Return what identifies the committed solution of a file and its inputs, None without one."""
+    if not path.exists():
+        return None
+    with reading(path) as file:
+        name = schema.X_GLOBAL.path
+        if name not in file:
+            return None
+        found = file[name]
+        return f"{found.attrs.get(schema.ATTR_DIGEST)} {digest_array(found[()])}"
+
+
 def model_cube_stamp(digest: str, x: Float, normalization: str) -> dict[str, object]:
     """Return the attributes that identify a reconstruction; ``digest`` is of the models."""
     return {

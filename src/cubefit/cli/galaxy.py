@@ -1,0 +1,76 @@
+"""``cubefit init`` and ``cubefit run``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cubefit.cli.root import app, interruptible
+from cubefit.cli.work import AsJson, Quiet, Threads
+from cubefit.errors import ConfigError
+
+
+@app.command()
+def init(
+    settings: Annotated[Path, typer.Argument(help="TOML file to write.", readable=False)],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file there.")] = False,
+) -> None:
+    """Write a file of settings to begin with: every key with its meaning and default.
+
+    Example: cubefit init galaxy.toml
+    """
+    from cubefit.galaxy import settings_template
+
+    try:
+        with settings.open("w" if overwrite else "x", encoding="utf-8") as stream:
+            stream.write(settings_template())
+    except FileExistsError:
+        raise ConfigError(
+            f"{settings} exists: give another name, or --overwrite to replace it."
+        ) from None
+    print(f"{settings}: name your files in it, then: cubefit run {settings}")
+
+
+@app.command()
+def run(
+    settings: Annotated[Path, typer.Argument(help="TOML file of settings.", readable=False)],
+    threads: Threads = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Take a galaxy from cube, orbit library and SSPs to fitted products.
+
+    Every step leaves what it made in the folder of the settings, and is skipped as long as its
+    inputs and settings stay the same.
+
+    Example: cubefit run galaxy.toml
+    """
+    with interruptible("run the same command again, finished steps are kept."):
+        from cubefit.galaxy import run_galaxy
+
+        report = run_galaxy(settings, threads=threads, verbose=not quiet)
+        if as_json:
+            told = {
+                "file": str(report.h5_path),
+                "products": [str(path) for path in report.products],
+                "findings": report.findings,
+                "steps_done": report.steps_done,
+                "noise_chi2": report.noise_chi2,
+                "fit": report.stats,
+            }
+            print(json.dumps(told, indent=2))
+            return
+        stats = report.stats
+        print(
+            f"{report.h5_path}: chi2 per voxel {stats['chi2_per_voxel']:.4g} over "
+            f"{stats['n_voxels']:,} voxels (noise alone leaves {report.noise_chi2:.4g}, for "
+            "neighbouring pixels share it); steps done now: "
+            f"{', '.join(report.steps_done) or 'none, all were done before'}."
+        )
+        for finding in report.findings:
+            print(f"Check: {finding}")
+        for path in report.products:
+            print(path)

@@ -1,0 +1,64 @@
+"""The orbit library of a galaxy's fit: read, bundled, on its velocity grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubefit.galaxy.settings import OrbitsTable
+from cubefit.io.orbits import OrbitLibrary, read_orbits
+from cubefit.prepare.bundles import BundleBins
+from cubefit.spectra.grids import edges_of
+
+
+def orbit_library(table: OrbitsTable) -> OrbitLibrary:
+    """Return the orbit library as the settings want it."""
+    path, options = Path(table.path), dict(table.options)
+    bins = bundle_bins(table)
+    # A library of DYNAMITE is bundled as it is read: whole, it may not fit into memory.
+    streams = table.format == "dynamite" or (table.format == "auto" and path.is_dir())
+    if bins is not None and streams:
+        options["bundle"] = bins
+    library = read_orbits(path, table.format, **options)
+    if bins is not None and not streams:
+        library = library.in_bundles(bins)
+    if table.velocity_step is not None:
+        library = library.on_velocities(velocities_of_step(library.vel, table.velocity_step))
+    return library
+
+
+def bundle_bins(table: OrbitsTable) -> BundleBins | None:
+    """Return the bins that orbits are bundled in, or None."""
+    if table.radius is None or table.circularity is None:
+        return None
+    return BundleBins(
+        radius=table.radius,
+        circularity=table.circularity,
+        radius_name=table.radius_name,
+        circularity_name=table.circularity_name,
+    )
+
+
+def velocities_of_step(vel: NDArray[np.float64], step: float) -> NDArray[np.float64]:
+    """Return bin centres of a wanted step that cover a velocity grid, one of them at zero."""
+    edges = edges_of(vel)
+    low, high = math.floor(edges[0] / step + 0.5), math.ceil(edges[-1] / step - 0.5)
+    return np.asarray(step * np.arange(low, high + 1))
+
+
+def as_arrays(library: OrbitLibrary) -> Mapping[str, NDArray[Any]]:
+    """Return a library as the arrays of an npz file that `read_orbits` reads."""
+    return {
+        "losvd": library.losvd,
+        "vel": library.vel,
+        "w": library.weights,
+        "binnum": library.binnum,
+        "xpix": library.x,
+        "ypix": library.y,
+        **{f"orb_{name}": values for name, values in library.properties.items()},
+    }

@@ -1,0 +1,151 @@
+"""Pixels of a cube, pixels of a bin map and bins of an orbit library: which belong together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubefit.errors import InputError
+from cubefit.galaxy.settings import BinsTable, CubeTable
+from cubefit.io.bins import BinMap, read_bins
+from cubefit.io.cubes import IFUCube
+from cubefit.io.orbits import OrbitLibrary
+from cubefit.observation import ImagePlane, WaveAxis
+from cubefit.prepare.bin_matching import bin_of_pixels
+
+Float = NDArray[np.float64]
+
+UNEVEN_PX: Final = 1e-3
+"""Departure from even steps, in pixels, that an axis told by two numbers may have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SkyPixels:
+    """Where on the sky the bins are."""
+
+    of_cube: NDArray[np.int32]
+    """Bin of each spectrum of the cube, -1 for none, shape (nPix of the cube,)."""
+    x: Float
+    """Pixels in bins, arcsec from the galaxy's centre, shape (n,)."""
+    y: Float
+    binnum: NDArray[np.int32]
+    """Bin of each of them, shape (n,)."""
+
+
+def sky_pixels(cube: IFUCube, table: CubeTable, bins: BinsTable, orbits: OrbitLibrary) -> SkyPixels:
+    """Return the bin of each spectrum of a cube, from a file of bins, else from the orbits.
+
+    Raises
+    ------
+    InputError
+        If there are not as many bins as the orbit library has, or they lie elsewhere.
+    """
+    found = bin_map_of(bins, orbits)
+    n_bins = orbits.losvd.shape[0]
+    if found.n_bins != n_bins:
+        raise InputError(
+            f"{bins.path} has {found.n_bins} bins, but the orbit library {n_bins}: give the bins "
+            "that its LOSVDs were made for."
+        )
+    if cube.binnum is not None:
+        return of_binned(cube, found, n_bins)
+    if cube.x is None or cube.y is None:
+        of_cube, x, y = same_pixels(cube, found), found.x, found.y
+        if x is None or y is None:
+            raise InputError(
+                f"Neither {cube.source} nor {bins.path} has positions: give bins that have them."
+            )
+    else:
+        x, y = cube.x - table.centre[0], cube.y - table.centre[1]
+        if found.x is None or found.y is None or found.image_shape == cube.image_shape is not None:
+            of_cube = same_pixels(cube, found)
+        else:
+            of_cube = bin_of_pixels(x, y, found.x, found.y, found.binnum, tolerance=bins.tolerance)
+    inside = of_cube >= 0
+    return SkyPixels(of_cube=of_cube, x=x[inside], y=y[inside], binnum=of_cube[inside])
+
+
+def bin_map_of(bins: BinsTable, orbits: OrbitLibrary) -> BinMap:
+    """Return the bins of the settings, else those of the orbit library."""
+    if bins.path is not None:
+        return read_bins(Path(bins.path), bins.format)
+    return BinMap(
+        binnum=orbits.binnum,
+        x=orbits.x,
+        y=orbits.y,
+        image_shape=None,
+        labels=np.arange(orbits.losvd.shape[0]),
+    )
+
+
+def of_binned(cube: IFUCube, found: BinMap, n_bins: int) -> SkyPixels:
+    """Return the pixels of a cube that holds one spectrum a bin already."""
+    spectra = np.asarray(cube.binnum)
+    if spectra.size != n_bins:
+        raise InputError(
+            f"{cube.source} has {spectra.size} bins, but the orbit library {n_bins}: give the cube "
+            "that its LOSVDs were made for."
+        )
+    if found.x is None or found.y is None:
+        raise InputError(f"{cube.source} is binned: give bins with the positions of its pixels.")
+    inside = found.binnum >= 0
+    return SkyPixels(
+        of_cube=spectra.astype(np.int32),
+        x=found.x[inside],
+        y=found.y[inside],
+        binnum=found.binnum[inside],
+    )
+
+
+def same_pixels(cube: IFUCube, found: BinMap) -> NDArray[np.int32]:
+    """Return the bins of a map that has one number for each spectrum of the cube, in its order."""
+    n_pix = cube.voxels.n_pix
+    shapes_differ = (
+        found.image_shape is not None
+        and cube.image_shape is not None
+        and found.image_shape != cube.image_shape
+    )
+    if found.binnum.size != n_pix or shapes_differ:
+        raise InputError(
+            f"The bins are of {found.image_shape or found.binnum.size} pixels without positions, "
+            f"but {cube.source} has {cube.image_shape or n_pix}: give bins of the same image, or "
+            "with positions in arcsec."
+        )
+    return found.binnum
+
+
+def image_plane(cube: IFUCube, centre: tuple[float, float]) -> ImagePlane | None:
+    """Return the image that the pixels of a cube are of, None for a table of spectra."""
+    if cube.image_shape is None or cube.x is None or cube.y is None:
+        return None
+    rows, columns = cube.image_shape
+    x, y = cube.x.reshape(rows, columns)[0], cube.y.reshape(rows, columns)[:, 0]
+    steps = [float(axis[1] - axis[0]) if axis.size > 1 else 0.0 for axis in (x, y)]
+    return ImagePlane(
+        shape=(rows, columns),
+        x=(float(x[0] - centre[0]), steps[0] or steps[1] or 1.0),
+        y=(float(y[0] - centre[1]), steps[1] or steps[0] or 1.0),
+        wcs=cube.wcs or "",
+    )
+
+
+def wave_axis(cube: IFUCube, medium: str) -> WaveAxis | None:
+    """Return the wavelengths of a cube in two numbers, None where they are not even."""
+    n = cube.wave.size
+    for kind, values in (("linear", cube.wave), ("ln", np.log(cube.wave))):
+        step = float(values[-1] - values[0]) / (n - 1)
+        even = values[0] + step * np.arange(n)
+        if np.abs(values - even).max() <= UNEVEN_PX * step:
+            first = float(values[0])
+            return WaveAxis(
+                first=first,
+                step=step,
+                size=n,
+                kind="ln" if kind == "ln" else "linear",
+                medium="air" if medium == "air" else "vacuum",
+            )
+    return None

@@ -1,0 +1,107 @@
+"""The templates of a galaxy's fit: in the data's medium, at its resolution, on a finer grid."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubefit.galaxy.settings import CubeTable, SSPTable
+from cubefit.io.line_spread import read_line_spread
+from cubefit.io.orbits import OrbitLibrary
+from cubefit.io.ssp import read_ssp
+from cubefit.prepare.resolution import LineSpread
+from cubefit.prepare.templates import (
+    TemplateGrid,
+    needed_wave_range,
+    prepared_templates,
+    template_ln_grid,
+)
+from cubefit.spectra.losvd import lit_velocity_range
+
+logger = logging.getLogger(__name__)
+
+Float = NDArray[np.float64]
+
+
+def line_spread_of(table: CubeTable, fwhm_wave: Float, fwhm: Float) -> LineSpread | None:
+    """Return the instrument's line spread: of the settings, else of the cube, else None."""
+    if isinstance(table.lsf, str):
+        if table.lsf == "muse":
+            return LineSpread.named(table.lsf)
+        return read_line_spread(Path(table.lsf))
+    if table.lsf is not None:
+        return LineSpread.constant(table.lsf)
+    return LineSpread.table(fwhm_wave, fwhm, "the cube's") if fwhm.size else None
+
+
+def prepare_templates(
+    ssp: SSPTable,
+    obs_pix: Float,
+    orbits: OrbitLibrary,
+    *,
+    medium: str,
+    line_spread: LineSpread | None,
+    redshift: float,
+) -> TemplateGrid:
+    """Return the templates for observed pixels and the velocities of an orbit library.
+
+    Parameters
+    ----------
+    ssp : SSPTable
+        Settings.
+    obs_pix : ndarray, shape (L,)
+        Pixel centres of the data in ln(Angstrom), at rest.
+    orbits : OrbitLibrary
+        Its LOSVDs say how far templates must reach beyond the data.
+    medium : {"air", "vacuum"}
+        Of the data.
+    line_spread : LineSpread or None
+        The instrument's, at observed wavelengths.
+    redshift : float
+        Of the galaxy.
+    """
+    lit = lit_velocity_range(orbits.losvd, orbits.vel)
+    ln_wave = template_ln_grid(obs_pix, oversampling=ssp.oversampling, guard_kms=lit)
+    ends = np.exp(obs_pix[[0, -1]])
+    at_rest = None
+    if line_spread is not None and ssp.resolution == "match":
+        at_rest = line_spread.at_redshift(redshift)
+    elif ssp.resolution == "match":
+        logger.warning(
+            "The resolution of the data is not known, so templates keep theirs: give cube.lsf, or "
+            "say ssp.resolution = 'as given'."
+        )
+    widest = 0.0 if at_rest is None else float(at_rest(np.exp(obs_pix)).max())
+    # Air or vacuum is known once it is read: room for both is one part in a thousand.
+    low, high = needed_wave_range(ln_wave, medium=medium, library_medium=medium, widest_fwhm=widest)
+    library = read_ssp(
+        Path(ssp.path),
+        medium=ssp.medium,
+        wave_range=(low * 0.999, high * 1.001),
+        format=ssp.format,
+    ).cut(ages=ssp.ages, metals=ssp.metals, alphas=ssp.alphas)
+    return prepared_templates(
+        library,
+        ln_wave,
+        medium=medium,
+        line_spread=at_rest,
+        data_range=(float(ends[0]), float(ends[1])),
+        normalization=ssp.normalization,
+    )
+
+
+def as_arrays(grid: TemplateGrid) -> Mapping[str, NDArray[Any]]:
+    """Return templates as arrays under their names in `cubefit.npz_inputs`."""
+    return {
+        "tem_pix": grid.ln_wave,
+        "templates": grid.templates,
+        "metals": grid.metals,
+        "ages": grid.ages,
+        "alphas": grid.alphas,
+        "template_masses": grid.masses,
+    }

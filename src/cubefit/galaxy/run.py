@@ -1,0 +1,272 @@
+"""From the settings of a galaxy to fitted products: every step once, as long as nothing changes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from numpy.typing import NDArray
+
+from cubefit.errors import StoreError
+from cubefit.galaxy import orbits as orbit_step
+from cubefit.galaxy import populations as template_step
+from cubefit.galaxy.checks import check_inputs_of
+from cubefit.galaxy.fit import populate, solve
+from cubefit.galaxy.products import make_products
+from cubefit.galaxy.record import DoneStep, Record, files_under
+from cubefit.galaxy.settings import GalaxySettings, as_tables, read_settings
+from cubefit.galaxy.spectra import Prepared, prepare_spectra
+from cubefit.io.npz import open_npz, write_npz
+from cubefit.io.orbits import OrbitLibrary, read_orbits
+from cubefit.observation import Observation
+from cubefit.progress import visible_log
+from cubefit.store.results import solution_stamp
+
+logger = logging.getLogger(__name__)
+
+Arrays: TypeAlias = Mapping[str, NDArray[Any]]
+Made: TypeAlias = tuple[list[Path], Mapping[str, Any]]
+"""Files that a step made, and what is to be known of it later."""
+Work: TypeAlias = Callable[[], Made]
+
+VERSION: Final = 1
+"""Of what the steps do: a record of another version counts as nothing done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GalaxyReport:
+    """What a run made."""
+
+    h5_path: Path
+    """The file of the fit."""
+    products: list[Path]
+    stats: dict[str, Any]
+    """What the fit came to, see `PipelineRunner.solve_all`."""
+    noise_chi2: float
+    """Chi2 per voxel that noise alone leaves of a perfect model: neighbours share it."""
+    findings: list[str]
+    """What the checks of the inputs complain of, in words."""
+    steps_done: list[str]
+    """Steps that this run had to do; the others were done before."""
+
+
+class GalaxyRun:
+    """The steps of one galaxy, see `run_galaxy`."""
+
+    def __init__(self, settings: GalaxySettings, *, threads: int | None, verbose: bool) -> None:
+        self.settings = settings
+        self.tables = as_tables(settings)
+        self.folder = Path(settings.galaxy.out)
+        self.threads, self.verbose = threads, verbose
+        self.h5_path = self.folder / "cube.h5"
+        self.steps_done: list[str] = []
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.record = Record(self.folder)
+
+    def run(self) -> GalaxyReport:
+        """Do what is not done yet."""
+        orbits = self._orbits()
+        spectra = self._spectra(orbits)
+        templates = self._templates(orbits, spectra)
+        findings = self._checks(orbits, spectra, templates)
+        stats = self._fit(orbits, spectra, templates)
+        return GalaxyReport(
+            h5_path=self.h5_path,
+            products=self._products(),
+            stats=stats,
+            noise_chi2=float(self.told["noise_chi2"] or "nan"),
+            findings=findings,
+            steps_done=self.steps_done,
+        )
+
+    def _once(
+        self,
+        step: str,
+        inputs: Iterable[Path],
+        settings: Mapping[str, Any],
+        work: Work,
+        is_there: Callable[[Mapping[str, Any]], bool] | None = None,
+    ) -> DoneStep:
+        """Do a step, unless it was done with the same inputs and settings and is still there."""
+        digest = self.record.digest_of_all(inputs, {"version": VERSION, **settings})
+        found = self.record.done(step, digest)
+        if found is not None and (is_there is None or is_there(found.told)):
+            logger.info("%s: done before.", step)
+            return found
+        logger.info("%s: begins.", step)
+        made, told = work()
+        self.record.finish(step, digest, made, told)
+        self.steps_done.append(step)
+        done = self.record.done(step, digest)
+        if done is None:
+            raise StoreError(f"What the step {step} made has changed already: run it again.")
+        return done
+
+    def _orbits(self) -> OrbitLibrary:
+        path = self.folder / "orbits.npz"
+        table = self.settings.orbits
+
+        def work() -> Made:
+            library = orbit_step.orbit_library(table)
+            return [write_npz(path, orbit_step.as_arrays(library))], {}
+
+        extra = [Path(table.options[key]) for key in ("config", "weights") if key in table.options]
+        inputs = [file for given in (Path(table.path), *extra) for file in files_under(given)]
+        self._once("orbits", inputs, {"orbits": self.tables["orbits"]}, work)
+        return read_orbits(path)
+
+    def _spectra(self, orbits: OrbitLibrary) -> Arrays:
+        path, settings = self.folder / "spectra.npz", self.settings
+
+        def work() -> Made:
+            found = prepare_spectra(
+                settings.cube,
+                settings.bins,
+                orbits,
+                redshift=settings.galaxy.redshift,
+                name=settings.galaxy.name,
+            )
+            told = {
+                "observation": msgspec.to_builtins(found.observation),
+                "noise_chi2": found.noise_chi2,
+            }
+            return [write_npz(path, spectrum_arrays(found))], told
+
+        bins = [] if settings.bins.path is None else files_under(Path(settings.bins.path))
+        inputs = [*files_under(Path(settings.cube.path)), *bins, self.folder / "orbits.npz"]
+        wanted = {key: self.tables[key] for key in ("cube", "bins", "galaxy")}
+        self.told = self._once("spectra", inputs, wanted, work).told
+        return read_arrays(path)
+
+    def _templates(self, orbits: OrbitLibrary, spectra: Arrays) -> Arrays:
+        path, settings = self.folder / "templates.npz", self.settings
+
+        def work() -> Made:
+            grid = template_step.prepare_templates(
+                settings.ssp,
+                spectra["obs_pix"],
+                orbits,
+                medium=str(self.told["observation"]["medium"]),
+                line_spread=template_step.line_spread_of(
+                    settings.cube, spectra["fwhm_wave"], spectra["fwhm"]
+                ),
+                redshift=settings.galaxy.redshift,
+            )
+            for name, told in grid.rows():
+                logger.info("templates: %s: %s", name, told)
+            return [write_npz(path, template_step.as_arrays(grid))], {"rows": dict(grid.rows())}
+
+        lsf = settings.cube.lsf
+        files = [Path(lsf)] if isinstance(lsf, str) and lsf != "muse" else []
+        inputs = [
+            *files_under(Path(settings.ssp.path)),
+            *files,
+            self.folder / "orbits.npz",
+            self.folder / "spectra.npz",
+        ]
+        wanted = {"ssp": self.tables["ssp"], "lsf": lsf}
+        self._once("templates", inputs, wanted, work)
+        return read_arrays(path)
+
+    def _checks(self, orbits: OrbitLibrary, spectra: Arrays, templates: Arrays) -> list[str]:
+        def work() -> Made:
+            findings, passed = check_inputs_of(orbits, spectra, templates, self.settings)
+            return [], {"findings": findings, "passed": passed}
+
+        wanted = {"normalization": self.settings.fit.normalization}
+        told = self._once("checks", self._npz(), wanted, work).told
+        for message in told["passed"]:
+            logger.info("Check: %s", message)
+        findings: list[str] = told["findings"]
+        for message in findings:
+            logger.warning("Check: %s", message)
+        return findings
+
+    def _npz(self) -> list[Path]:
+        return [self.folder / f"{name}.npz" for name in ("orbits", "spectra", "templates")]
+
+    def _fit(self, orbits: OrbitLibrary, spectra: Arrays, templates: Arrays) -> dict[str, Any]:
+        observation = msgspec.convert(
+            {**self.told["observation"], "settings": self.tables}, Observation
+        )
+        populate(
+            self.h5_path,
+            spectra=spectra,
+            templates=templates,
+            orbits=orbits,
+            observation=observation,
+            overwrite=self.record.knows("populate"),
+        )
+        self.record.finish("populate", self.record.digest_of_all(self._npz(), {}), [], {})
+
+        def work() -> Made:
+            stats = solve(
+                self.h5_path, self.settings.fit, threads=self.threads, verbose=self.verbose
+            )
+            return [], {"stats": stats, "solution": solution_stamp(self.h5_path)}
+
+        def is_there(told: Mapping[str, Any]) -> bool:
+            return bool(told["solution"] == solution_stamp(self.h5_path))
+
+        wanted = {"fit": self.tables["fit"]}
+        stats: dict[str, Any] = self._once("fit", self._npz(), wanted, work, is_there).told["stats"]
+        return stats
+
+    def _products(self) -> list[Path]:
+        folder = self.folder / "products"
+
+        def work() -> Made:
+            return make_products(self.h5_path, folder, self.settings.products), {}
+
+        wanted = {"products": self.tables["products"], "solution": solution_stamp(self.h5_path)}
+        return [Path(path) for path in self._once("products", self._npz(), wanted, work).made]
+
+
+def spectrum_arrays(found: Prepared) -> Arrays:
+    """Return spectra as arrays by name; without ``noise`` where there is none."""
+    names = ("flux", "noise", "mask", "obs_pix", "x", "y", "binnum", "fwhm_wave", "fwhm")
+    arrays = {name: getattr(found, name) for name in names}
+    return {name: array for name, array in arrays.items() if array is not None}
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return all arrays of an npz file."""
+    with open_npz(path) as stored:
+        return {key: stored[key] for key in stored.files}
+
+
+def run_galaxy(
+    settings: GalaxySettings | str | Path, *, threads: int | None = None, verbose: bool = True
+) -> GalaxyReport:
+    """Take a galaxy from its cube, orbit library and SSPs to fitted products.
+
+    Steps: orbits, spectra, templates, checks, fit, products. Each leaves what it made in the
+    folder ``galaxy.out``, and is skipped as long as its inputs (their contents) and settings are
+    what they were. A run that was stopped goes on where it was.
+
+    Parameters
+    ----------
+    settings : GalaxySettings, str or Path
+        As `read_settings` returns them, or their TOML file.
+    threads : int, optional
+        Compute threads; default all usable cores.
+    verbose : bool
+        Tell progress.
+
+    Returns
+    -------
+    GalaxyReport
+
+    Raises
+    ------
+    CubeFitError
+        If settings or inputs are wrong; steps finished until then are kept.
+    """
+    if not isinstance(settings, GalaxySettings):
+        settings = read_settings(settings)
+    with visible_log(verbose):
+        return GalaxyRun(settings, threads=threads, verbose=verbose).run()

@@ -1,0 +1,185 @@
+"""The spectra of a galaxy's fit: binned, at rest, on pixels even in ln(wavelength), masked."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubefit.errors import InputError
+from cubefit.galaxy.pixels import image_plane, sky_pixels, wave_axis
+from cubefit.galaxy.settings import BinsTable, CubeTable
+from cubefit.io.cubes import IFUCube, read_cube
+from cubefit.io.orbits import OrbitLibrary
+from cubefit.observation import Observation
+from cubefit.prepare.air import in_medium
+from cubefit.prepare.binning import binned
+from cubefit.prepare.continuum import continuum, divided
+from cubefit.prepare.observed_rebin import ln_grid, log_rebinned, noise_chi2
+from cubefit.prepare.rest_frame import in_rest_frame
+from cubefit.prepare.selection import WhiteLight, select_pixels, white_light
+from cubefit.prepare.spectra import Spectra
+from cubefit.prepare.wave_masks import line_mask
+from cubefit.spectra.grids import edges_of
+
+logger = logging.getLogger(__name__)
+
+Float = NDArray[np.float64]
+
+BEYOND: Final = 1e-3
+"""Part of a wavelength that is read beyond the range: a few pixels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prepared:
+    """Spectra as they are fitted."""
+
+    flux: Float
+    """Shape (S, L)."""
+    noise: Float | None
+    """One sigma, shape (S, L); None where the cube has none."""
+    mask: NDArray[np.bool_]
+    """True = use, shape (S, L)."""
+    obs_pix: Float
+    """Pixel centres in ln(Angstrom), shape (L,)."""
+    x: Float
+    """Position of each pixel in a bin, arcsec from the galaxy's centre, shape (nPix,)."""
+    y: Float
+    binnum: NDArray[np.int32]
+    """Bin of each of them, shape (nPix,)."""
+    fwhm_wave: Float
+    """Observed wavelengths at which the cube states its resolution; may be empty."""
+    fwhm: Float
+    """In Angstrom."""
+    noise_chi2: float
+    """Chi2 per voxel that noise alone leaves of a perfect model; see `log_rebinned`."""
+    observation: Observation
+
+
+def prepare_spectra(
+    table: CubeTable, bins: BinsTable, orbits: OrbitLibrary, *, redshift: float, name: str
+) -> Prepared:
+    """Return the spectra of a cube in the bins of an orbit library.
+
+    Parameters
+    ----------
+    table, bins
+        Settings.
+    orbits : OrbitLibrary
+        Tells the bins where the settings name no file of them, and how many there are.
+    redshift : float
+        To take out.
+    name : str
+        Of the galaxy.
+
+    Raises
+    ------
+    InputError, GridError, ConfigError
+        If the cube, the bins and the orbits do not fit together.
+    """
+    whole = read_cube(Path(table.path), table.format, medium=table.medium)
+    medium = whole.medium
+    cube = whole
+    if table.wave_range is not None:
+        cube = whole.trimmed(observed_range(table.wave_range, medium, redshift))
+    pixels = sky_pixels(cube, table, bins, orbits)
+    observed = observed_spectra(cube, medium, table, pixels.of_cube)
+    rest = in_rest_frame(observed, z=redshift, to_medium=medium)
+    obs_pix = ln_grid(rest.wave_edges, wave_range=table.wave_range, velscale_kms=table.velscale_kms)
+    ln_edges = edges_of(obs_pix)
+    spectra = without_lines(log_rebinned(rest, ln_edges), obs_pix, table, redshift)
+    if table.continuum_degree is not None:
+        spectra = divided(spectra, continuum(spectra, table.continuum_degree))
+    return Prepared(
+        flux=spectra.flux,
+        noise=np.where(spectra.mask, spectra.noise, 1.0) if spectra.has_noise else None,
+        mask=spectra.mask,
+        obs_pix=obs_pix,
+        x=pixels.x,
+        y=pixels.y,
+        binnum=pixels.binnum,
+        fwhm_wave=np.empty(0) if whole.fwhm is None else whole.wave,
+        fwhm=np.empty(0) if whole.fwhm is None else np.asarray(whole.fwhm, np.float64),
+        noise_chi2=noise_chi2(rest, ln_edges) if spectra.has_noise else math.nan,
+        observation=Observation(
+            name=name,
+            flux_unit=cube.unit,
+            pixel_unit="arcsec",
+            image=image_plane(cube, table.centre),
+            wave=wave_axis(whole, medium),
+            redshift=redshift,
+            medium="air" if medium == "air" else "vacuum",
+        ),
+    )
+
+
+def observed_range(rest: tuple[float, float], medium: str, redshift: float) -> tuple[float, float]:
+    """Return a little more than the observed wavelengths of a range at rest, same medium."""
+    vacuum = in_medium(np.array(rest), medium, "vacuum") * (1.0 + redshift)
+    low, high = (float(end) for end in in_medium(vacuum, "vacuum", medium))
+    return low * (1.0 - BEYOND), high * (1.0 + BEYOND)
+
+
+def observed_spectra(
+    cube: IFUCube, medium: str, table: CubeTable, binnum: NDArray[np.int32]
+) -> Spectra:
+    """Return the spectra of the bins at observed wavelengths.
+
+    Pixels that the settings leave out are masked, not forgotten: a bin keeps its whole light as
+    long as those that remain hold most of it, and is masked else.
+    """
+    light = white_light(cube.blocks(), cube.wave)
+    use = chosen_pixels(light, cube, table)
+    blocks = (replace(block, mask=block.mask & use[:, None]) for block in cube.blocks())
+    found = binned(
+        blocks,
+        binnum,
+        cube.wave_edges,
+        medium,
+        covariance=table.covariance,
+        min_share=table.min_share,
+        light=light.signal,
+    )
+    left_out = int((~found.mask.any(axis=1)).sum())
+    if left_out == len(found.mask):
+        raise InputError("No bin has light that can be used: lower cube.min_sn or min_share.")
+    if left_out:
+        logger.warning(
+            "%d of %d bins are left out: too little of their light can be used.",
+            left_out,
+            len(found.mask),
+        )
+    return found
+
+
+def chosen_pixels(light: WhiteLight, cube: IFUCube, table: CubeTable) -> NDArray[np.bool_]:
+    """Return which pixels of a cube the settings take."""
+    if cube.x is None or cube.y is None:
+        if table.radius is not None:
+            raise InputError(
+                f"{cube.source} has no positions of its spectra, to which cube.radius could refer: "
+                "leave it out."
+            )
+        x = y = np.zeros(light.signal.size)
+    else:
+        x, y = cube.x - table.centre[0], cube.y - table.centre[1]
+    return select_pixels(light, x, y, min_sn=table.min_sn, radius=table.radius)
+
+
+def without_lines(spectra: Spectra, obs_pix: Float, table: CubeTable, redshift: float) -> Spectra:
+    """Return spectra at rest with the lines that the settings name masked."""
+    use = line_mask(
+        np.exp(obs_pix),
+        table.masks,
+        medium=spectra.medium,
+        z=redshift,
+        frame="rest",
+        width_kms=table.mask_width_kms,
+        lines=table.mask_lines,
+    )
+    return replace(spectra, mask=spectra.mask & use)

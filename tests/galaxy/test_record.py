@@ -1,0 +1,79 @@
+"""A step counts as done only while its inputs, its settings and what it made are the same."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from cubefit.errors import InputError, StoreError
+from cubefit.galaxy.record import Record, files_under
+
+
+@pytest.fixture
+def files(tmp_path):
+    given, made = tmp_path / "in.dat", tmp_path / "out.dat"
+    given.write_text("a")
+    made.write_text("b")
+    return given, made
+
+
+def digest(record, given, **settings):
+    return record.digest_of_all([given], settings)
+
+
+def test_a_finished_step_is_known_to_the_next_run(files, tmp_path):
+    given, made = files
+    record = Record(tmp_path)
+    record.finish("step", digest(record, given, a=1), [made], {"n": 3})
+    again = Record(tmp_path)
+    found = again.done("step", digest(again, given, a=1))
+    assert found is not None
+    assert found.told == {"n": 3}
+    assert again.knows("step")
+    assert not again.knows("other")
+
+
+@pytest.mark.parametrize("change", ["settings", "contents", "product", "no product", "name"])
+def test_what_changes_undoes_a_step(files, tmp_path, change):
+    given, made = files
+    record = Record(tmp_path)
+    record.finish("step", digest(record, given, a=1), [made], {})
+    again, settings = Record(tmp_path), {"a": 1}
+    if change == "settings":
+        settings = {"a": 2}
+    elif change == "contents":
+        given.write_text("A")
+    elif change == "product":
+        made.write_text("B")
+    elif change == "no product":
+        made.unlink()
+    elif change == "name":
+        given = given.rename(tmp_path / "renamed.dat")
+    assert again.done("step", digest(again, given, **settings)) is None
+
+
+def test_a_new_date_alone_undoes_nothing(files, tmp_path):
+    given, made = files
+    record = Record(tmp_path)
+    record.finish("step", digest(record, given), [made], {})
+    os.utime(given, (1, 1))
+    again = Record(tmp_path)
+    assert again.done("step", digest(again, given)) is not None
+
+
+def test_a_damaged_record_says_what_to_do(tmp_path):
+    (tmp_path / "steps.json").write_text('{"files": 3')
+    with pytest.raises(StoreError, match="remove it, then all steps are done again"):
+        Record(tmp_path)
+
+
+def test_files_of_a_folder_come_in_one_order(tmp_path):
+    (tmp_path / "b").mkdir()
+    names = ["b/x", "c", "a"]
+    for name in names:
+        (tmp_path / name).touch()
+    assert files_under(tmp_path) == sorted(tmp_path / name for name in names)
+    assert files_under(tmp_path / "a") == [tmp_path / "a"]
+    with pytest.raises(InputError, match="does not exist"):
+        files_under(tmp_path / "none")
