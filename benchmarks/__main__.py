@@ -6,7 +6,7 @@ import subprocess
 import sys
 from importlib import import_module
 
-MODULES = ("operators", "build", "kaczmarz", "exact", "tracker", "dashboard", "read_cube")
+MODULES = ("operators", "build", "kaczmarz", "exact", "tracker", "dashboard", "read_cube", "galaxy")
 
 
 def trackers(module: str) -> list[tuple[str, str]]:
@@ -15,8 +15,8 @@ def trackers(module: str) -> list[tuple[str, str]]:
     return [
         (name, method)
         for name, kind in contents.items()
-        if isinstance(kind, type) and kind.__module__ == f"benchmarks.{module}"
-        for method in vars(kind)
+        if isinstance(kind, type) and kind.__module__ == f"benchmarks.{module}" and name[0] != "_"
+        for method in dir(kind)
         if method.startswith("track_")
     ]
 

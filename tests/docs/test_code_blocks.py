@@ -14,11 +14,14 @@ from pathlib import Path
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pytest
+from tests.galaxy.mock import Sight, settings_text, write_mock
 
 from .pages import CODE_LANGUAGES, PAGES, ROOT, RUN_LANGUAGES, blocks_of
 
 FROM_NOTHING = ("README.md", "docs/quick-start.md")
 """Pages whose examples begin in an empty folder; the others in that of the demo."""
+OF_FILES = "docs/your-files.md"
+"""Its examples begin beside a mock galaxy's files."""
 END = "--- end of block ---"
 
 
@@ -93,8 +96,11 @@ def blocks_to_run(page):
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks_to_run(p)], ids=name_of)
 def test_blocks_run(page, request, tmp_path, monkeypatch, shell):
-    if name_of(page) in FROM_NOTHING:
+    if name_of(page) in (*FROM_NOTHING, OF_FILES):
         monkeypatch.chdir(tmp_path)
+        if name_of(page) == OF_FILES:
+            write_mock(tmp_path, Sight())
+            Path("galaxy.toml").write_text(settings_text(Sight()))
     else:
         request.getfixturevalue("demo_folder")
     names, printed = {"__name__": "__main__"}, {}

@@ -224,9 +224,17 @@ class Fitted:
     report: GalaxyReport
 
 
-def fit_mock(folder, sight, more=""):
+def spaxel_errors(galaxy, found, true, values):
+    """Rms over the bins of the error of a mean, bins weighted by their light."""
+    by = [galaxy.share @ x for x in (found, true)]
+    means = [x @ values / x.sum(axis=1) for x in by]
+    return np.sqrt(np.average((means[0] - means[1]) ** 2, weights=by[1].sum(axis=1)))
+
+
+def fit_mock(folder, sight, more="", replaced=("", "")):
+    """Write a mock, run it, and return both."""
     galaxy = write_mock(folder, sight)
     settings = folder / "galaxy.toml"
-    settings.write_text(settings_text(sight, more=more))
+    settings.write_text(settings_text(sight, more=more).replace(*replaced))
     report = run_galaxy(settings, verbose=False)
     return Fitted(folder=folder, settings=settings, sight=sight, galaxy=galaxy, report=report)

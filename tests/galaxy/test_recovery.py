@@ -5,17 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from tests.galaxy.mock import Sight, fit_mock
+from tests.galaxy.mock import Sight, fit_mock, spaxel_errors
 
 from cubefit import FitResult
 from cubefit.demo import mean_rms
-
-
-def spaxel_errors(galaxy, found, true, values):
-    """Rms over the bins of the error of a mean, bins weighted by their light."""
-    by = [galaxy.share @ x for x in (found, true)]
-    means = [x @ values / x.sum(axis=1) for x in by]
-    return np.sqrt(np.average((means[0] - means[1]) ** 2, weights=by[1].sum(axis=1)))
 
 
 def require_truth(fitted, *, mass, age, metal, age_of_orbits, metal_of_orbits):

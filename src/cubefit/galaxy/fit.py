@@ -65,6 +65,8 @@ def solve(path: Path, table: FitTable, *, threads: int | None, verbose: bool) ->
 
     Raises
     ------
+    KeyboardInterrupt
+        After Ctrl-C; the file has the best point that was found.
     StoreError
         If the solution could not be written.
     """
@@ -83,6 +85,9 @@ def solve(path: Path, table: FitTable, *, threads: int | None, verbose: bool) ->
         blas_threads=threads,
         verbose=verbose,
     )
+    if stats.get("interrupted"):
+        # The best point found is in the file; the step is not done before the optimum is.
+        raise KeyboardInterrupt
     if not stats["committed"]:
         raise StoreError(f"The solution is not in {path}: see the log above, and run it again.")
     reconstruct_model_cube_single(path, blas_threads=threads, verbose=verbose)
