@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubefit.file_check.findings import Verdict, some
-from cubefit.inputs import (
-    Grids,
+from cubefit.inputs import Grids
+from cubefit.inputs.arrays import (
     flat_templates,
     losvd_histograms,
     masses_per_unit,
