@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from cubefit.errors import InputError, MissingDataError
 from cubefit.io.cube_files import CubeFile, WaveHeader, write_cube
 from cubefit.observation import Observation
-from cubefit.prepare.observed_rebin import pixel_overlaps
+from cubefit.prepare.log_rebin import log_rebin_linear
 from cubefit.prepare.rest_frame import rest_frame_edges
 from cubefit.results.files import header_of
 from cubefit.results.pixels import PixelGrid
@@ -32,21 +30,6 @@ Float = NDArray[np.float64]
 
 BLOCK_BYTES: Final = 64 * 2**20
 """Of planes that are made at once."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resampling:
-    """From fitted pixels to those of a cube."""
-
-    matrix: csr_array | None
-    """Shape (L, n); None where they are the same."""
-    axis: WaveHeader
-
-    def planes(self, model: Float, part: slice) -> Float:
-        """Return some wavelengths of a model (S, L), shape (S, n)."""
-        if self.matrix is None:
-            return model[:, part]
-        return np.asarray(model @ self.matrix[:, part])
 
 
 def read_current_model(result: FitResult) -> tuple[Float, Float]:
@@ -70,28 +53,37 @@ def read_current_model(result: FitResult) -> tuple[Float, Float]:
         return np.asarray(file[entry.path][()], np.float64), file[schema.OBS_PIX.path][()]
 
 
-def resampling(obs_pix: Float, seen: Observation) -> Resampling:
-    """Return how a model on fitted pixels becomes one on the pixels that were observed.
+def as_observed(model: Float, obs_pix: Float, seen: Observation) -> tuple[Float, WaveHeader]:
+    """Return a model on fitted pixels as one on the pixels that were observed, and their axis.
 
-    Flux is conserved: a pixel has the average of the model over its width, times the stretch that
-    took the data to rest. Pixels that the fit does not cover wholly are left out; where the file
-    does not know the observed wavelengths, those of the fit remain.
+    Flux is conserved (`log_rebin_linear`), and the stretch that took the data to rest undone.
+    Pixels that the fit does not cover wholly are left out; where the file does not know the
+    observed wavelengths, those of the fit remain.
 
     Parameters
     ----------
+    model : ndarray, shape (S, L)
+        On the fitted pixels.
     obs_pix : ndarray, shape (L,)
-        Fitted pixel centres in ln(Angstrom).
+        Their centres in ln(Angstrom).
     seen : Observation
         Of the file.
+
+    Returns
+    -------
+    model : ndarray, shape (S, n)
+    axis : WaveHeader
+
+    Raises
+    ------
+    InputError
+        If the observation is not that of the data.
     """
-    fitted = np.exp(edges_of(obs_pix))
-    axis = seen.wave
+    fitted, axis = np.exp(edges_of(obs_pix)), seen.wave
     if axis is None or not seen.medium:
         step = float(obs_pix[1] - obs_pix[0])
-        header = WaveHeader(
-            first=math.exp(obs_pix[0]), step=step, kind="ln", medium=seen.medium or ""
-        )
-        return Resampling(matrix=None, axis=header)
+        first = math.exp(obs_pix[0])
+        return model, WaveHeader(first=first, step=step, kind="ln", medium=seen.medium or "")
     observed = axis.edges
     at_rest = rest_frame_edges(observed, axis.medium, z=seen.redshift, to_medium=seen.medium)
     inside = np.flatnonzero((at_rest >= fitted[0]) & (at_rest <= fitted[-1]))
@@ -100,34 +92,31 @@ def resampling(obs_pix: Float, seen: Observation) -> Resampling:
             "No observed pixel lies inside the fitted wavelengths: populate with the observation "
             "that the data are of."
         )
-    first, last = int(inside[0]), int(inside[-1])
-    edges = slice(first, last + 1)
-    widths = np.diff(observed[edges])
-    matrix = pixel_overlaps(fitted, at_rest[edges])
-    centre = axis.first + axis.step * first
+    edges = slice(int(inside[0]), int(inside[-1]) + 1)
+    stretch = np.diff(at_rest[edges]) / np.diff(observed[edges])
+    found = log_rebin_linear(model.T, fitted, np.log(at_rest[edges])).T * stretch
+    centre = axis.first + axis.step * edges.start
     header = WaveHeader(
         first=math.exp(centre) if axis.kind == "ln" else centre,
         step=axis.step,
         kind=axis.kind,
         medium=axis.medium,
     )
-    # Divided by the observed width: the average at rest, and back by the stretch.
-    return Resampling(matrix=csr_array(matrix.multiply(1.0 / widths)), axis=header)
+    return np.asarray(found), header
 
 
 def image_planes(
-    model: Float, how: Resampling, bins: NDArray[np.int32], grid: PixelGrid, *, is_summed: bool
+    model: Float, bins: NDArray[np.int32], grid: PixelGrid, *, is_summed: bool
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield planes (n, ny, nx) of the model, NaN where there is no pixel in a spaxel.
+    """Yield planes (n, ny, nx) of a model (S, L), NaN where there is no pixel in a spaxel.
 
     Summed spectra are divided evenly over the pixels of a spaxel.
     """
-    size = model.shape[1] if how.matrix is None else how.matrix.shape[1]
-    inside = bins >= 0
+    size, inside = model.shape[1], bins >= 0
     parts = np.bincount(bins[inside], minlength=len(model))[bins[inside]] if is_summed else 1.0
     planes = max(1, BLOCK_BYTES // (4 * grid.y.size * grid.x.size))
     for start in range(0, size, planes):
-        part = how.planes(model, slice(start, min(start + planes, size)))
+        part = model[:, start : start + planes]
         block = np.full((part.shape[1], grid.y.size, grid.x.size), np.nan, np.float32)
         block[:, grid.row[inside], grid.column[inside]] = (part[bins[inside]].T / parts).astype(
             np.float32
@@ -159,22 +148,21 @@ def export_model_cube(result: FitResult, path: Path, *, overwrite: bool) -> Path
     model, obs_pix = read_current_model(result)
     pixels, grid = result.pixel_grid()
     seen = result.observation
-    how = resampling(obs_pix, seen)
-    size = model.shape[1] if how.matrix is None else how.matrix.shape[1]
+    model, axis = as_observed(model, obs_pix, seen)
     header: dict[str, tuple[Any, str]] = {
         **header_of(result),
         "REDSHIFT": (seen.redshift, "taken out for the fit"),
     }
     cube = CubeFile(
-        shape=(size, grid.y.size, grid.x.size),
-        wave=how.axis,
+        shape=(model.shape[1], grid.y.size, grid.x.size),
+        wave=axis,
         x=(float(grid.x[0]), step_along(grid.x)),
         y=(float(grid.y[0]), step_along(grid.y)),
         pixel_unit=seen.pixel_unit or "arcsec",
         flux_unit=seen.flux_unit,
         wcs="" if seen.image is None else seen.image.wcs,
     )
-    planes = image_planes(model, how, pixels.bins, grid, is_summed=seen.is_summed)
+    planes = image_planes(model, pixels.bins, grid, is_summed=seen.is_summed)
     return write_cube(path, header, cube, planes, overwrite=overwrite)
 
 
