@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from cubefit import FitResult
 from cubefit.errors import CubeFitError, InputError, StoreError
 from cubefit.galaxy import run, run_galaxy
+from cubefit.io import read_orbits
 
 ALL = ["orbits", "spectra", "templates", "checks", "fit", "products"]
 BARE = "[products]\npictures = []"
@@ -150,14 +152,36 @@ def spectra_voxels(tmp_path):
         return spectra["mask"].sum()
 
 
-def test_a_divided_continuum_needs_unit_losvds(files):
-    report = go(
-        files(
-            BARE + '\n[fit]\nnormalization = "unit"\norbit_weights = false',
-            cube=('lsf = "muse"', 'lsf = "muse"\ncontinuum_degree = 4'),
-        )
-    )
-    assert report.stats["normalization"] == "unit"
+def test_shapes_of_continua_can_be_left_out(files, tmp_path):
+    """A cube whose flux calibration is wrong by a smooth curve is fitted as if it were right."""
+    flat = 'lsf = "muse"\ncontinuum_degree = 2'
+    right = go(files(BARE, cube=('lsf = "muse"', flat)))
+    assert right.stats["chi2_per_voxel"] < 1.2 * right.noise_chi2
+    with fits.open(tmp_path / "cube.fits", mode="update") as cube:
+        curve = 1.0 + 0.2 * np.linspace(-1, 1, len(cube["DATA"].data))[:, None, None] ** 2
+        cube["DATA"].data *= curve
+        cube["STAT"].data *= curve**2
+    wrong = go(files(BARE, cube=('lsf = "muse"', flat)))
+    assert wrong.stats["chi2_per_voxel"] < 1.2 * wrong.noise_chi2
+    as_it_is = go(files(BARE))
+    assert as_it_is.stats["chi2_per_voxel"] > 2 * as_it_is.noise_chi2
+    means = [FitResult.from_file(right.h5_path).mean(name) for name in ("log_age", "metal")]
+    assert np.isfinite(means).all()
+
+
+@pytest.mark.parametrize("how", ["mapping", "bins"])
+def test_orbits_are_bundled(files, tmp_path, how):
+    if how == "mapping":
+        np.savetxt(tmp_path / "mapping.txt", np.arange(24) // 4, fmt="%d")
+        wanted = 'mapping = "mapping.txt"'
+    else:
+        wanted = "radius = 2\ncircularity = 2"
+    path = files(BARE, orbits=('path = "orbits.npz"', f'path = "orbits.npz"\n{wanted}'))
+    go(path)
+    whole, bundled = read_orbits(tmp_path / "orbits.npz"), read_orbits(tmp_path / "out/orbits.npz")
+    assert bundled.weights.size == {"mapping": 6, "bins": 4}[how]
+    light = [library.losvd @ library.weights for library in (whole, bundled)]
+    np.testing.assert_allclose(*light, rtol=1e-5, atol=1e-8)
 
 
 def test_settings_travel_into_the_file_and_its_products(files, tmp_path):

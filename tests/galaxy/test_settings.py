@@ -92,8 +92,8 @@ def line_above(text, table, key):
         ),
         (LEAST.replace("[orbits]", "wave_range = [6000]\n[orbits]"), "cube.wave_range: expected"),
         (LEAST.replace("[ssp]", "radius = [0, 1]\n[ssp]"), "go together: give both"),
+        (LEAST.replace("[ssp]", "radius = 1\nmapping = 'm'\n[ssp]"), "both bundle: give one"),
         (LEAST.replace("[ssp]", "radius = [1, 1]\n[ssp]"), "give two or more, rising"),
-        (LEAST.replace("[orbits]", "continuum_degree = 3\n[orbits]"), "fit.normalization = 'unit'"),
     ],
 )
 def test_wrong_settings_are_refused_with_their_place(write, text, told):
@@ -132,6 +132,6 @@ def test_the_keys_behind_a_hash_have_the_value_that_stands_there(write):
 
 def test_all_that_the_template_shows_is_valid_together(write):
     text = re.sub(r"^#(\w)", r"\1", settings_template(), flags=re.MULTILINE)
-    found = read_settings(write(text.replace('normalization = "losvd"', 'normalization = "unit"')))
+    found = read_settings(write(text.replace('mapping = "mapping.txt"', "")))
     assert found.cube.wave_range == (4750.0, 7000.0)
     assert found.orbits.circularity[0] == -1.0

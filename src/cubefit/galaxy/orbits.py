@@ -10,30 +10,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cubefit.errors import InputError
 from cubefit.galaxy.settings import OrbitsTable
+from cubefit.io.numbers import read_numbers
 from cubefit.io.orbits import OrbitLibrary, read_orbits
-from cubefit.prepare.bundles import BundleBins
+from cubefit.prepare.bundles import BundleBins, Bundling
 from cubefit.spectra.grids import edges_of
 
 
 def orbit_library(table: OrbitsTable) -> OrbitLibrary:
     """Return the orbit library as the settings want it."""
     path, options = Path(table.path), dict(table.options)
-    bins = bundle_bins(table)
+    bundling = bundling_of(table)
     # A library of DYNAMITE is bundled as it is read: whole, it may not fit into memory.
     streams = table.format == "dynamite" or (table.format == "auto" and path.is_dir())
-    if bins is not None and streams:
-        options["bundle"] = bins
+    if bundling is not None and streams:
+        options["bundle"] = bundling
     library = read_orbits(path, table.format, **options)
-    if bins is not None and not streams:
-        library = library.in_bundles(bins)
+    if bundling is not None and not streams:
+        library = library.in_bundles(bundling)
     if table.velocity_step is not None:
         library = library.on_velocities(velocities_of_step(library.vel, table.velocity_step))
     return library
 
 
-def bundle_bins(table: OrbitsTable) -> BundleBins | None:
-    """Return the bins that orbits are bundled in, or None."""
+def bundling_of(table: OrbitsTable) -> Bundling | None:
+    """Return how orbits are bundled: by a mapping, by bins, or not."""
+    if table.mapping is not None:
+        numbers = read_numbers(Path(table.mapping))
+        if (numbers != np.rint(numbers)).any():
+            raise InputError(f"{table.mapping} holds fractions: give the component of each orbit.")
+        return numbers.astype(np.int64)
     if table.radius is None or table.circularity is None:
         return None
     return BundleBins(

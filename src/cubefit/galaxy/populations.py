@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cubefit.galaxy.settings import CubeTable, SSPTable
 from cubefit.io.line_spread import read_line_spread
 from cubefit.io.orbits import OrbitLibrary
 from cubefit.io.ssp import read_ssp
+from cubefit.prepare.continuum import shapes_of_templates
 from cubefit.prepare.resolution import LineSpread
 from cubefit.prepare.templates import (
     TemplateGrid,
@@ -42,11 +44,13 @@ def line_spread_of(table: CubeTable, fwhm_wave: Float, fwhm: Float) -> LineSprea
 def prepare_templates(
     ssp: SSPTable,
     obs_pix: Float,
+    used: NDArray[np.bool_],
     orbits: OrbitLibrary,
     *,
     medium: str,
     line_spread: LineSpread | None,
     redshift: float,
+    continuum_degree: int | None,
 ) -> TemplateGrid:
     """Return the templates for observed pixels and the velocities of an orbit library.
 
@@ -56,6 +60,8 @@ def prepare_templates(
         Settings.
     obs_pix : ndarray, shape (L,)
         Pixel centres of the data in ln(Angstrom), at rest.
+    used : ndarray of bool, shape (L,)
+        Pixels that are in use in any bin.
     orbits : OrbitLibrary
         Its LOSVDs say how far templates must reach beyond the data.
     medium : {"air", "vacuum"}
@@ -64,6 +70,8 @@ def prepare_templates(
         The instrument's, at observed wavelengths.
     redshift : float
         Of the galaxy.
+    continuum_degree : int or None
+        Of the polynomial that the data were divided by.
     """
     lit = lit_velocity_range(orbits.losvd, orbits.vel)
     ln_wave = template_ln_grid(obs_pix, oversampling=ssp.oversampling, guard_kms=lit)
@@ -85,7 +93,7 @@ def prepare_templates(
         wave_range=(low * 0.999, high * 1.001),
         format=ssp.format,
     ).cut(ages=ssp.ages, metals=ssp.metals, alphas=ssp.alphas)
-    return prepared_templates(
+    grid = prepared_templates(
         library,
         ln_wave,
         medium=medium,
@@ -93,6 +101,18 @@ def prepare_templates(
         data_range=(float(ends[0]), float(ends[1])),
         normalization=ssp.normalization,
     )
+    return (
+        grid if continuum_degree is None else without_shapes(grid, obs_pix, used, continuum_degree)
+    )
+
+
+def without_shapes(
+    grid: TemplateGrid, obs_pix: Float, used: NDArray[np.bool_], degree: int
+) -> TemplateGrid:
+    """Return templates without the shapes of their continua, for data without theirs."""
+    flat = grid.templates.reshape(grid.ln_wave.size, -1)
+    shapes = shapes_of_templates(flat, grid.ln_wave, obs_pix, used, degree)
+    return replace(grid, templates=(flat / shapes).reshape(grid.templates.shape))
 
 
 def as_arrays(grid: TemplateGrid) -> Mapping[str, NDArray[Any]]:

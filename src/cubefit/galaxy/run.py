@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import msgspec
+import numpy as np
 from numpy.typing import NDArray
 
 from cubefit.errors import StoreError
@@ -114,7 +115,8 @@ class GalaxyRun:
             library = orbit_step.orbit_library(table)
             return [write_npz(path, orbit_step.as_arrays(library))], {}
 
-        extra = [Path(table.options[key]) for key in ("config", "weights") if key in table.options]
+        named = [table.options.get(key) for key in ("config", "weights")]
+        extra = [Path(name) for name in (*named, table.mapping) if isinstance(name, str)]
         inputs = [file for given in (Path(table.path), *extra) for file in files_under(given)]
         self._once("orbits", inputs, {"orbits": self.tables["orbits"]}, work)
         return read_orbits(path)
@@ -149,12 +151,14 @@ class GalaxyRun:
             grid = template_step.prepare_templates(
                 settings.ssp,
                 spectra["obs_pix"],
+                np.asarray(spectra["mask"].any(axis=0)),
                 orbits,
                 medium=str(self.told["observation"]["medium"]),
                 line_spread=template_step.line_spread_of(
                     settings.cube, spectra["fwhm_wave"], spectra["fwhm"]
                 ),
                 redshift=settings.galaxy.redshift,
+                continuum_degree=settings.cube.continuum_degree,
             )
             for name, told in grid.rows():
                 logger.info("templates: %s: %s", name, told)

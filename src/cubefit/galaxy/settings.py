@@ -106,7 +106,7 @@ class CubeTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     continuum_degree: Annotated[
         Degree | None,
         Meta(
-            description="Divide by a polynomial, with fit.normalization = 'unit'; default not.",
+            description="Flatten data and templates by polynomials; default not.",
             examples=[10],
         ),
     ] = None
@@ -143,6 +143,14 @@ class OrbitsTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         dict[str, Any],
         Meta(description="Further arguments of read_orbits, such as kinematics = 0."),
     ] = {}
+    mapping: Annotated[
+        str | None,
+        Meta(
+            description="Bundle orbits: file with the component of each, from 0, -1 leaves it out; "
+            "default not.",
+            examples=["mapping.txt"],
+        ),
+    ] = None
     radius: Annotated[
         BundleBins | None,
         Meta(
@@ -343,15 +351,12 @@ def require_consistent(settings: GalaxySettings, path: Path) -> None:
         bins = getattr(orbits, key)
         if isinstance(bins, tuple) and (len(bins) < 2 or list(bins) != sorted(set(bins))):
             raise ConfigError(f"{path}: orbits.{key} = {list(bins)}: give two or more, rising.")
+    if orbits.mapping is not None and orbits.radius is not None:
+        raise ConfigError(f"{path}: orbits.mapping and orbits.radius both bundle: give one.")
     if (orbits.radius is None) != (orbits.circularity is None):
         raise ConfigError(
             f"{path}: orbits.radius and orbits.circularity go together: give both, 1 for what is "
             "not to be divided."
-        )
-    if cube.continuum_degree is not None and fit.normalization != "unit":
-        raise ConfigError(
-            f"{path}: cube.continuum_degree takes the brightness of the spaxels away, without "
-            "which the amplitudes of the LOSVDs mean nothing: set fit.normalization = 'unit' too."
         )
 
 
@@ -428,6 +433,11 @@ def with_absolute_paths(settings: GalaxySettings, folder: Path) -> GalaxySetting
         galaxy=replace(settings.galaxy, out=absolute(settings.galaxy.out)),
         cube=replace(cube, path=absolute(cube.path), lsf=lsf),
         bins=bins if bins.path is None else replace(bins, path=absolute(bins.path)),
-        orbits=replace(settings.orbits, path=absolute(settings.orbits.path), options=options),
+        orbits=replace(
+            settings.orbits,
+            path=absolute(settings.orbits.path),
+            mapping=None if settings.orbits.mapping is None else absolute(settings.orbits.mapping),
+            options=options,
+        ),
         ssp=replace(settings.ssp, path=absolute(settings.ssp.path)),
     )

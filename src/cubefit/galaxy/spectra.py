@@ -19,7 +19,7 @@ from cubefit.io.orbits import OrbitLibrary
 from cubefit.observation import Observation
 from cubefit.prepare.air import in_medium
 from cubefit.prepare.binning import binned
-from cubefit.prepare.continuum import continuum, divided
+from cubefit.prepare.continuum import flattened
 from cubefit.prepare.observed_rebin import ln_grid, log_rebinned, noise_chi2
 from cubefit.prepare.rest_frame import in_rest_frame
 from cubefit.prepare.selection import WhiteLight, select_pixels, white_light
@@ -94,7 +94,7 @@ def prepare_spectra(
     ln_edges = edges_of(obs_pix)
     spectra = without_lines(log_rebinned(rest, ln_edges), obs_pix, table, redshift)
     if table.continuum_degree is not None:
-        spectra = divided(spectra, continuum(spectra, table.continuum_degree))
+        spectra = flattened(spectra, table.continuum_degree)
     return Prepared(
         flux=spectra.flux,
         noise=np.where(spectra.mask, spectra.noise, 1.0) if spectra.has_noise else None,

@@ -172,8 +172,8 @@ def noise_chi2(spectra: Spectra, ln_edges: Float) -> float:
     """
     target = np.exp(np.asarray(ln_edges, np.float64))
     edges = spectra.wave_edges
-    low = int(np.searchsorted(edges, target[0], side="right")) - 1
-    high = int(np.searchsorted(edges, target[-1]))
+    low = max(int(np.searchsorted(edges, target[0], side="right")) - 1, 0)
+    high = min(int(np.searchsorted(edges, target[-1])), edges.size - 1)
     middle = (low + high) // 2
     low, high = max(low, middle - SAMPLE_PX), min(high, middle + SAMPLE_PX)
     inside = target[(target >= edges[low]) & (target <= edges[high])]
