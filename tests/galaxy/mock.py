@@ -16,6 +16,7 @@ from cubefit.io import bundled_miles_folder, bundled_orbits, read_ssp
 
 LIGHT_KMS = 299792.458
 MILES_FWHM = 2.51
+MILES_STEP = 0.9
 SUBBINS = 5
 """Velocities that stand for one velocity bin."""
 BORDER = (1, 3)
@@ -92,8 +93,11 @@ def observed(spectra, ln_wave, sight):
     wave = np.exp(ln_wave) * (1.0 + sight.redshift)
     spectra = spectra / (1.0 + sight.redshift)
     edges = np.arange(sight.wave[0], sight.wave[1], sight.step)
-    at = muse_fwhm(wave)
-    sigma = np.sqrt(at**2 - (MILES_FWHM * (1.0 + sight.redshift)) ** 2) / 2.3548200450309493
+    # Both widths are as measured on pixels, whose averaging is in them.
+    stretch = 1.0 + sight.redshift
+    instrument = (muse_fwhm(wave) / 2.3548200450309493) ** 2 - sight.step**2 / 12
+    library = (MILES_FWHM / 2.3548200450309493) ** 2 - MILES_STEP**2 / 12
+    sigma = np.sqrt(instrument - library * stretch**2)
     below = ndtr((edges[:, None] - wave) / sigma)
     pixel = np.diff(below, axis=0) / sight.step
     return spectra @ (pixel * np.gradient(wave)).T, 0.5 * (edges[:-1] + edges[1:])

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from cubefit.errors import InputError, StoreError
-from cubefit.galaxy.record import Record, files_under
+from cubefit.errors import StoreError
+from cubefit.galaxy.record import Record
 
 
 @pytest.fixture
@@ -66,14 +66,3 @@ def test_a_damaged_record_says_what_to_do(tmp_path):
     (tmp_path / "steps.json").write_text('{"files": 3')
     with pytest.raises(StoreError, match="remove it, then all steps are done again"):
         Record(tmp_path)
-
-
-def test_files_of_a_folder_come_in_one_order(tmp_path):
-    (tmp_path / "b").mkdir()
-    names = ["b/x", "c", "a"]
-    for name in names:
-        (tmp_path / name).touch()
-    assert files_under(tmp_path) == sorted(tmp_path / name for name in names)
-    assert files_under(tmp_path / "a") == [tmp_path / "a"]
-    with pytest.raises(InputError, match="does not exist"):
-        files_under(tmp_path / "none")

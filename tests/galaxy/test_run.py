@@ -110,6 +110,28 @@ def test_bins_in_another_order_are_found(files, tmp_path):
     assert any("order reversed" in finding for finding in findings), findings
 
 
+def test_bins_that_no_orbit_has_light_in_are_found(files, tmp_path):
+    def darkened(losvd):
+        losvd[3] = 0.0
+        return losvd
+
+    change_orbits(tmp_path, losvd=darkened)
+    findings = go(files(BARE)).findings
+    assert any("no orbit has light in them (the first is bin 3)" in told for told in findings)
+
+
+def test_the_scale_of_pixels_may_be_said_where_the_header_does_not(files, tmp_path):
+    with fits.open(tmp_path / "cube.fits", mode="update") as cube:
+        for part in cube[1:]:
+            scale = 3600 * abs(part.header["CD2_2"])
+            for key in ("CD1_1", "CD1_2", "CD2_1", "CD2_2"):
+                del part.header[key]
+    with pytest.raises(InputError, match=r"cube\.pixel_scale"):
+        go(files(BARE))
+    told = ('lsf = "muse"', f'lsf = "muse"\npixel_scale = {scale}')
+    assert go(files(BARE, cube=told)).steps_done == ALL[1:]
+
+
 def test_a_wrong_redshift_is_found(files):
     findings = go(files(BARE, z=("redshift = 0.01", "redshift = 0.0103"))).findings
     assert any("km/s" in finding for finding in findings), findings

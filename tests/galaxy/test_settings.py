@@ -93,6 +93,12 @@ def line_above(text, table, key):
         (LEAST.replace("[orbits]", "wave_range = [6000]\n[orbits]"), "cube.wave_range: expected"),
         (LEAST.replace("[ssp]", "radius = [0, 1]\n[ssp]"), "go together: give both"),
         (LEAST.replace("[ssp]", "radius = 1\nmapping = 'm'\n[ssp]"), "both bundle: give one"),
+        (LEAST.replace("[orbits]", "wave_range = [0.5, 0.7]\n[orbits]"), "give Angstrom"),
+        (LEAST.replace('"made"', '""'), "'' in the settings in"),
+        (LEAST.replace('"made"', '"a\\u0000b"'), "is no path: name one"),
+        (LEAST.replace("~/", "~no-such-user/"), "there is no such user"),
+        (LEAST.replace("[ssp]", "options = {format = 'npz'}\n[ssp]"), "orbits.options.format"),
+        (LEAST.replace("[ssp]", "options = {config = 3}\n[ssp]"), "give a path in quotes"),
         (LEAST.replace("[ssp]", "radius = [1, 1]\n[ssp]"), "give two or more, rising"),
     ],
 )
@@ -101,6 +107,12 @@ def test_wrong_settings_are_refused_with_their_place(write, text, told):
     with pytest.raises(ConfigError) as refused:
         read_settings(path)
     assert told in str(refused.value)
+
+
+def test_a_byte_order_mark_is_no_error(tmp_path):
+    path = tmp_path / "galaxy.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + LEAST.encode())
+    assert read_settings(path).cube.path == str(tmp_path / "cube.fits")
 
 
 def test_a_file_that_is_not_there_says_how_to_begin(tmp_path):

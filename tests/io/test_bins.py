@@ -271,11 +271,11 @@ def test_dynamite_bins_are_read_back(tmp_path, name):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"n_pix": 13}, "announces 13 pixels and lists 12"),
-        ({"shape": (NX, NY + 1)}, "lists 12, but aperture.dat has 16"),
-        ({"ids": IDS}, "negative bins"),
-        ({"ids": 0 * IDS}, "no pixel is in a bin"),
-        ({"shape": (NX, 2.5)}, "whole numbers of pixels"),
+        ({"n_pix": 13}, "announces 13 pixels and holds 12"),
+        ({"shape": (NX, NY + 1)}, "announces 12 pixels and holds 12, but .*aperture.dat has 4 x 4"),
+        ({"ids": IDS}, "names 2 bins from -1 to 2"),
+        ({"ids": 0 * IDS}, "names 0 bins"),
+        ({"shape": (NX, 2.5)}, "corner, extent, angle and number of pixels are due"),
     ],
 )
 def test_mixed_up_dynamite_files_are_refused(tmp_path, changes, words):

@@ -254,6 +254,16 @@ def test_gzipped_files_are_read_likewise(tmp_path, rng):
         np.testing.assert_array_equal(np.hstack([b.flux for b in blocks]), rows(flux))
 
 
+@pytest.mark.parametrize("part", [0.5, 0.999])
+def test_gzipped_files_that_are_cut_short_are_refused(tmp_path, rng, part):
+    flux, sigma = voxels(rng)
+    packed = gzip.compress(write_muse(tmp_path / "c.fits", flux, sigma**2).read_bytes())
+    zipped = tmp_path / "c.fits.gz"
+    zipped.write_bytes(packed[: int(part * len(packed))])
+    with pytest.raises(InputError, match="cut short or damaged"):
+        read_cube(zipped)
+
+
 def test_tile_compressed_files_are_read_likewise(tmp_path, rng):
     flux, sigma = voxels(rng)
     head = header(**(sky_cards() | linear_cards()))

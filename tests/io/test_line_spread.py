@@ -24,6 +24,7 @@ def test_two_columns_read_back(tmp_path):
         ("5000 2.9\n4800 2.8\n", "increase"),
         ("4800 2.9\n5000 -2\n", "above 0"),
         ("4800 2.9\n5000 nan\n", "above 0"),
+        ("4800 1700\n9300 3500\n", "wavelength / R where a resolving power R is known"),
     ],
 )
 def test_other_tables_are_refused(tmp_path, text, message):

@@ -215,6 +215,7 @@ def test_a_velocity_scale_is_the_pixels():
         ({"wave_range": (5050.0, 5040.0)}, ConfigError, "lowest first"),
         ({"wave_range": (6050.0, 6540.0)}, GridError, "holds no data, which cover 5000.0-5099.0"),
         ({"velscale_kms": 0.0}, ConfigError, "velscale_kms=0.0"),
+        ({"velscale_kms": 0.01}, ConfigError, "give a larger one"),
         ({"velscale_kms": 9000.0}, GridError, "smaller velscale_kms"),
     ],
 )

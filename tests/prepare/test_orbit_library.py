@@ -56,6 +56,7 @@ def test_another_velocity_grid_keeps_the_light():
         ({"losvd": np.ones((S, V))}, r"here: losvd has shape \(2, 9\)"),
         ({"losvd": -np.ones((S, V, C))}, "here: losvd.* below 0"),
         ({"vel": np.ones(3)}, r"here: vel holds 3 values, but losvd.shape\[1\] is 9"),
+        ({"vel": 1e-4 * np.arange(-4, 5)}, "here: vel reaches 0.0004 only"),
         ({"weights": np.zeros(C)}, "here: weights runs from 0 to 0"),
         ({"binnum": np.array([0, 2, -1])}, "here: binnum names 2 bins up to 2"),
         ({"x": np.ones(2)}, "here: x holds 2 values, but binnum.size is 3"),

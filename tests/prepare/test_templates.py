@@ -9,7 +9,7 @@ from scipy.special import erf
 
 from cubefit.errors import ConfigError, GridError, InputError
 from cubefit.prepare.air import air_to_vacuum, vacuum_to_air
-from cubefit.prepare.resolution import LineSpread
+from cubefit.prepare.resolution import FWHM_PER_SIGMA, LineSpread
 from cubefit.prepare.ssp_library import SSPLibrary, edges_between
 from cubefit.prepare.templates import needed_wave_range, prepared_templates, template_ln_grid
 from cubefit.spectra.grids import edges_of, require_cover, step_of
@@ -37,7 +37,8 @@ def library_on(wave, **changes):
         "ages": np.array([1.0, 3.0, 10.0]),
         "alphas": np.zeros(1),
         "masses": np.array([[0.9, 0.8, 0.7], [0.85, 0.75, 0.65]])[..., None],
-        "fwhm": 2.5,
+        # As measured on the library's pixels: 2.5 before they averaged the lines.
+        "fwhm": FWHM_PER_SIGMA * np.hypot(2.5 / FWHM_PER_SIGMA, np.gradient(wave) / math.sqrt(12)),
         "medium": "air",
         "source": "lines",
     }
@@ -162,6 +163,20 @@ def test_lines_get_the_width_of_the_instrument(library, ln_wave, redshift):
     assert "smoothed to that of polynomial" in grid.resolution
 
 
+def test_pixels_of_the_data_are_not_counted_twice(library, ln_wave):
+    """A line spread measured on pixels holds their averaging, which models do themselves."""
+    true = LineSpread.constant(4.0)
+    measured = LineSpread.constant(math.hypot(4.0, FWHM_PER_SIGMA * 1.25 / math.sqrt(12)))
+    options = {"medium": "air", "normalization": "mass"}
+    one, two = (
+        prepared_templates(library, ln_wave, line_spread=spread, **options).templates
+        for spread in (true, measured.without_pixel(1.25))
+    )
+    np.testing.assert_allclose(one, two, rtol=1e-9)
+    z = 0.1
+    assert float(measured.without_pixel(1.25).at_redshift(z)(4800.0)) == pytest.approx(4.0 / 1.1)
+
+
 def test_uneven_pixels_are_smoothed_as_even_ones(library, ln_wave):
     # Steps of 0.9 Angstrom, then of 0.45: as where libraries of stars are joined.
     wave = np.concatenate([np.arange(4600.0, 5010.0, 0.9), np.arange(5010.0, 5600.0, 0.45)])
@@ -169,7 +184,7 @@ def test_uneven_pixels_are_smoothed_as_even_ones(library, ln_wave):
     found = prepared_templates(library_on(wave), ln_wave, **options)
     expected = prepared_templates(library, ln_wave, **options)
     np.testing.assert_allclose(found.templates, expected.templates, rtol=1e-3)
-    wide = prepared_templates(library_on(wave, fwhm=np.full(wave.size, 2.5)), ln_wave, **options)
+    wide = prepared_templates(library_on(wave[:], fwhm=library_on(wave).fwhm), ln_wave, **options)
     np.testing.assert_allclose(wide.templates, found.templates, rtol=1e-12)
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cubefit.cli.root import app, interruptible
 from cubefit.cli.work import AsJson, Quiet, Threads
 from cubefit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cubefit.galaxy import GalaxyReport
 
 
 @app.command()
@@ -37,6 +40,9 @@ def init(
 @app.command()
 def run(
     settings: Annotated[Path, typer.Argument(help="TOML file of settings.", readable=False)],
+    check_only: Annotated[
+        bool, typer.Option("--check", help="End after the checks, before the fit.")
+    ] = False,
     threads: Threads = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -51,7 +57,7 @@ def run(
     with interruptible("run the same command again, finished steps are kept."):
         from cubefit.galaxy import run_galaxy
 
-        report = run_galaxy(settings, threads=threads, verbose=not quiet)
+        report = run_galaxy(settings, check_only=check_only, threads=threads, verbose=not quiet)
         if as_json:
             told = {
                 "file": str(report.h5_path),
@@ -63,14 +69,21 @@ def run(
             }
             print(json.dumps(told, indent=2))
             return
-        stats = report.stats
-        print(
-            f"{report.h5_path}: chi2 per voxel {stats['chi2_per_voxel']:.4g} over "
-            f"{stats['n_voxels']:,} voxels (noise alone leaves {report.noise_chi2:.4g}, for "
-            "neighbouring pixels share it); steps done now: "
-            f"{', '.join(report.steps_done) or 'none, all were done before'}."
-        )
+        print(summary(report))
         for finding in report.findings:
             print(f"Check: {finding}")
         for path in report.products:
             print(path)
+
+
+def summary(report: GalaxyReport) -> str:
+    """Return what a run came to, in a line."""
+    done = ", ".join(report.steps_done) or "none, all were done before"
+    if not report.stats:
+        found = f"{len(report.findings)} findings" if report.findings else "nothing found"
+        return f"Checked, {found}; steps done now: {done}."
+    return (
+        f"{report.h5_path}: chi2 per voxel {report.stats['chi2_per_voxel']:.4g} over "
+        f"{report.stats['n_voxels']:,} voxels (noise alone leaves {report.noise_chi2:.4g}, for "
+        f"neighbouring pixels share it); steps done now: {done}."
+    )

@@ -51,4 +51,18 @@ def check_inputs_of(
             mask=mask,
         )
     )
-    return [c.message for c in checks if not c.ok], [c.message for c in checks if c.ok]
+    findings = [*bins_without_orbits(orbits, mask), *(c.message for c in checks if not c.ok)]
+    return findings, [c.message for c in checks if c.ok]
+
+
+def bins_without_orbits(orbits: OrbitLibrary, mask: NDArray[np.bool_]) -> list[str]:
+    """Return a complaint of spatial bins with spectra in use that no orbit has light in."""
+    dark = np.flatnonzero(mask.any(axis=1) & ~(orbits.losvd > 0).any(axis=(1, 2)))
+    if not dark.size:
+        return []
+    message = (
+        f"{dark.size} of {len(mask)} bins have spectra, but no orbit has light in them (the first "
+        f"is bin {dark[0]}), so that their model is zero: cut them off by cube.radius, or give the "
+        "orbits their LOSVDs there."
+    )
+    return [message]

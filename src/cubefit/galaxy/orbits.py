@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cubefit.errors import InputError
 from cubefit.galaxy.settings import OrbitsTable
 from cubefit.io.numbers import read_numbers
-from cubefit.io.orbits import OrbitLibrary, read_orbits
+from cubefit.io.orbits import OrbitLibrary, orbit_format, read_orbits
 from cubefit.prepare.bundles import BundleBins, Bundling
 from cubefit.spectra.grids import edges_of
 
@@ -22,8 +22,9 @@ def orbit_library(table: OrbitsTable) -> OrbitLibrary:
     """Return the orbit library as the settings want it."""
     path, options = Path(table.path), dict(table.options)
     bundling = bundling_of(table)
-    # A library of DYNAMITE is bundled as it is read: whole, it may not fit into memory.
-    streams = table.format == "dynamite" or (table.format == "auto" and path.is_dir())
+    # Bundled as it is read: whole, it may not fit into memory.
+    found = orbit_format(path) if table.format == "auto" else table.format
+    streams = found != "npz"
     if bundling is not None and streams:
         options["bundle"] = bundling
     library = read_orbits(path, table.format, **options)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cubefit.errors import InputError
 from cubefit.galaxy.settings import BinsTable, CubeTable
-from cubefit.io.bins import BinMap, read_bins
+from cubefit.io.bins import BinMap, bin_map, read_bins
 from cubefit.io.cubes import IFUCube
 from cubefit.io.orbits import OrbitLibrary
 from cubefit.observation import ImagePlane, WaveAxis
@@ -44,15 +44,16 @@ def sky_pixels(cube: IFUCube, table: CubeTable, bins: BinsTable, orbits: OrbitLi
     InputError
         If there are not as many bins as the orbit library has, or they lie elsewhere.
     """
-    found = bin_map_of(bins, orbits)
+    found = bin_map_of(bins, orbits, cube)
     n_bins = orbits.losvd.shape[0]
     if found.n_bins != n_bins:
         raise InputError(
-            f"{bins.path} has {found.n_bins} bins, but the orbit library {n_bins}: give the bins "
-            "that its LOSVDs were made for."
+            f"{bins.path or cube.source} has {found.n_bins} bins, but the orbit library {n_bins}: "
+            "give the bins that its LOSVDs were made for."
         )
-    if cube.binnum is not None:
+    if holds_bins(cube):
         return of_binned(cube, found, n_bins)
+    own = bins.path is None and cube.binnum is not None
     if cube.x is None or cube.y is None:
         of_cube, x, y = same_pixels(cube, found), found.x, found.y
         if x is None or y is None:
@@ -61,7 +62,8 @@ def sky_pixels(cube: IFUCube, table: CubeTable, bins: BinsTable, orbits: OrbitLi
             )
     else:
         x, y = cube.x - table.centre[0], cube.y - table.centre[1]
-        if found.x is None or found.y is None or found.image_shape == cube.image_shape is not None:
+        same_image = found.image_shape is not None and found.image_shape == cube.image_shape
+        if own or same_image or found.x is None or found.y is None:
             of_cube = same_pixels(cube, found)
         else:
             of_cube = bin_of_pixels(x, y, found.x, found.y, found.binnum, tolerance=bins.tolerance)
@@ -69,10 +71,25 @@ def sky_pixels(cube: IFUCube, table: CubeTable, bins: BinsTable, orbits: OrbitLi
     return SkyPixels(of_cube=of_cube, x=x[inside], y=y[inside], binnum=of_cube[inside])
 
 
-def bin_map_of(bins: BinsTable, orbits: OrbitLibrary) -> BinMap:
-    """Return the bins of the settings, else those of the orbit library."""
+def holds_bins(cube: IFUCube) -> bool:
+    """Whether a cube has one spectrum for each bin, not for each pixel."""
+    numbers = cube.binnum
+    return numbers is not None and np.array_equal(np.sort(numbers), np.arange(numbers.size))
+
+
+def bin_map_of(bins: BinsTable, orbits: OrbitLibrary, cube: IFUCube) -> BinMap:
+    """Return the bins of the settings, else those that the cube states, else the orbits'."""
     if bins.path is not None:
         return read_bins(Path(bins.path), bins.format)
+    if cube.binnum is not None and not holds_bins(cube):
+        return bin_map(
+            cube.binnum,
+            cube.binnum >= 0,
+            cube.source,
+            x=cube.x,
+            y=cube.y,
+            image_shape=cube.image_shape,
+        )
     return BinMap(
         binnum=orbits.binnum,
         x=orbits.x,

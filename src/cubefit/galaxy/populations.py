@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from cubefit.galaxy.settings import CubeTable, SSPTable
 from cubefit.io.line_spread import read_line_spread
 from cubefit.io.orbits import OrbitLibrary
-from cubefit.io.ssp import read_ssp
+from cubefit.io.ssp import SSPLibrary, read_ssp
 from cubefit.prepare.continuum import shapes_of_templates
 from cubefit.prepare.resolution import LineSpread
 from cubefit.prepare.templates import (
@@ -25,19 +24,26 @@ from cubefit.prepare.templates import (
 )
 from cubefit.spectra.losvd import lit_velocity_range
 
-logger = logging.getLogger(__name__)
-
 Float = NDArray[np.float64]
 
 
-def line_spread_of(table: CubeTable, fwhm_wave: Float, fwhm: Float) -> LineSpread | None:
-    """Return the instrument's line spread: of the settings, else of the cube, else None."""
+def line_spread_of(
+    table: CubeTable, fwhm_wave: Float, fwhm: Float, *, pixel: float
+) -> LineSpread | None:
+    """Return the instrument's line spread: of the settings, else of the cube, else None.
+
+    That of the settings was measured on pixels of the cube, ``pixel`` Angstrom wide, which is
+    taken out; that of a cube is before its pixels (MaNGA).
+    """
     if isinstance(table.lsf, str):
-        if table.lsf == "muse":
-            return LineSpread.named(table.lsf)
-        return read_line_spread(Path(table.lsf))
+        found = (
+            LineSpread.named(table.lsf)
+            if table.lsf == "muse"
+            else read_line_spread(Path(table.lsf))
+        )
+        return found.without_pixel(pixel)
     if table.lsf is not None:
-        return LineSpread.constant(table.lsf)
+        return LineSpread.constant(table.lsf).without_pixel(pixel)
     return LineSpread.table(fwhm_wave, fwhm, "the cube's") if fwhm.size else None
 
 
@@ -79,22 +85,10 @@ def prepare_templates(
     at_rest = None
     if line_spread is not None and ssp.resolution == "match":
         at_rest = line_spread.at_redshift(redshift)
-    elif ssp.resolution == "match":
-        logger.warning(
-            "The resolution of the data is not known, so templates keep theirs: give cube.lsf, or "
-            "say ssp.resolution = 'as given'."
-        )
     widest = 0.0 if at_rest is None else float(at_rest(np.exp(obs_pix)).max())
-    # Air or vacuum is known once it is read: room for both is one part in a thousand.
-    low, high = needed_wave_range(ln_wave, medium=medium, library_medium=medium, widest_fwhm=widest)
-    library = read_ssp(
-        Path(ssp.path),
-        medium=ssp.medium,
-        wave_range=(low * 0.999, high * 1.001),
-        format=ssp.format,
-    ).cut(ages=ssp.ages, metals=ssp.metals, alphas=ssp.alphas)
+    library = covering_library(ssp, ln_wave, medium, widest)
     grid = prepared_templates(
-        library,
+        library.cut(ages=ssp.ages, metals=ssp.metals, alphas=ssp.alphas),
         ln_wave,
         medium=medium,
         line_spread=at_rest,
@@ -104,6 +98,36 @@ def prepare_templates(
     return (
         grid if continuum_degree is None else without_shapes(grid, obs_pix, used, continuum_degree)
     )
+
+
+def covering_library(ssp: SSPTable, ln_wave: Float, medium: str, widest_fwhm: float) -> SSPLibrary:
+    """Return what a template grid needs of a library, whatever its medium."""
+    assumed: str = ssp.medium or "air"
+    for _ in range(2):
+        needed = needed_wave_range(
+            ln_wave, medium=medium, library_medium=assumed, widest_fwhm=widest_fwhm
+        )
+        library = read_ssp(Path(ssp.path), medium=ssp.medium, wave_range=needed, format=ssp.format)
+        if library.medium == assumed:
+            break
+        assumed = library.medium
+    return library
+
+
+def findings_of(grid: TemplateGrid, ssp: SSPTable) -> list[str]:
+    """Return what is to be said of the resolution of templates, in words."""
+    found = []
+    if ssp.resolution == "match" and not grid.is_matched:
+        found.append(
+            "The resolution of the data is not known, so templates keep theirs, and the difference "
+            "is taken for motions: give cube.lsf, or say ssp.resolution = 'as given'."
+        )
+    if grid.coarser is not None:
+        found.append(
+            f"Templates are a little coarser than the data from {grid.coarser[0]:.0f} to "
+            f"{grid.coarser[1]:.0f} Angstrom (at rest), and stay as they are there."
+        )
+    return found
 
 
 def without_shapes(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -129,19 +128,3 @@ def sha256_of(path: Path) -> str:
     """Return the digest of a file's contents."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def files_under(path: Path) -> list[Path]:
-    """Return a file itself, or all files of a folder in the order of their names.
-
-    Raises
-    ------
-    InputError
-        If there is nothing of that name.
-    """
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        found = [Path(top) / name for top, _, names in os.walk(path) for name in names]
-        return sorted(file for file in found if file.is_file())
-    raise InputError(f"{path} does not exist: mend its name in the settings.")

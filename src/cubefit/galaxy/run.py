@@ -15,14 +15,17 @@ from numpy.typing import NDArray
 from cubefit.errors import StoreError
 from cubefit.galaxy import orbits as orbit_step
 from cubefit.galaxy import populations as template_step
+from cubefit.galaxy.apart import require_apart
 from cubefit.galaxy.checks import check_inputs_of
 from cubefit.galaxy.fit import populate, solve
 from cubefit.galaxy.products import make_products
-from cubefit.galaxy.record import DoneStep, Record, files_under
+from cubefit.galaxy.record import DoneStep, Record
 from cubefit.galaxy.settings import GalaxySettings, as_tables, read_settings
 from cubefit.galaxy.spectra import Prepared, prepare_spectra
+from cubefit.io.bins import bin_files
 from cubefit.io.npz import open_npz, write_npz
-from cubefit.io.orbits import OrbitLibrary, read_orbits
+from cubefit.io.orbits import OrbitLibrary, orbit_files, read_orbits
+from cubefit.io.ssp import ssp_files
 from cubefit.observation import Observation
 from cubefit.progress import visible_log
 from cubefit.store.results import solution_stamp
@@ -59,25 +62,28 @@ class GalaxyRun:
     """The steps of one galaxy, see `run_galaxy`."""
 
     def __init__(self, settings: GalaxySettings, *, threads: int | None, verbose: bool) -> None:
+        require_apart(settings)
         self.settings = settings
         self.tables = as_tables(settings)
         self.folder = Path(settings.galaxy.out)
         self.threads, self.verbose = threads, verbose
         self.h5_path = self.folder / "cube.h5"
         self.steps_done: list[str] = []
+        self.told: Mapping[str, Any] = {}
+        self.templates_told: Mapping[str, Any] = {}
         self.folder.mkdir(parents=True, exist_ok=True)
         self.record = Record(self.folder)
 
-    def run(self) -> GalaxyReport:
-        """Do what is not done yet."""
+    def run(self, *, check_only: bool) -> GalaxyReport:
+        """Do what is not done yet, or that part of it that comes before the fit."""
         orbits = self._orbits()
         spectra = self._spectra(orbits)
         templates = self._templates(orbits, spectra)
         findings = self._checks(orbits, spectra, templates)
-        stats = self._fit(orbits, spectra, templates)
+        stats = {} if check_only else self._fit(orbits, spectra, templates)
         return GalaxyReport(
             h5_path=self.h5_path,
-            products=self._products(),
+            products=[] if check_only else self._products(),
             stats=stats,
             noise_chi2=float(self.told["noise_chi2"] or "nan"),
             findings=findings,
@@ -115,9 +121,9 @@ class GalaxyRun:
             library = orbit_step.orbit_library(table)
             return [write_npz(path, orbit_step.as_arrays(library))], {}
 
-        named = [table.options.get(key) for key in ("config", "weights")]
-        extra = [Path(name) for name in (*named, table.mapping) if isinstance(name, str)]
-        inputs = [file for given in (Path(table.path), *extra) for file in files_under(given)]
+        inputs = orbit_files(table.path, table.format, **table.options)
+        if table.mapping is not None:
+            inputs.append(Path(table.mapping))
         self._once("orbits", inputs, {"orbits": self.tables["orbits"]}, work)
         return read_orbits(path)
 
@@ -130,17 +136,22 @@ class GalaxyRun:
                 settings.bins,
                 orbits,
                 redshift=settings.galaxy.redshift,
-                name=settings.galaxy.name,
             )
             told = {
                 "observation": msgspec.to_builtins(found.observation),
                 "noise_chi2": found.noise_chi2,
+                "pixel_angstrom": found.pixel_angstrom,
             }
             return [write_npz(path, spectrum_arrays(found))], told
 
-        bins = [] if settings.bins.path is None else files_under(Path(settings.bins.path))
-        inputs = [*files_under(Path(settings.cube.path)), *bins, self.folder / "orbits.npz"]
-        wanted = {key: self.tables[key] for key in ("cube", "bins", "galaxy")}
+        bins = [] if settings.bins.path is None else bin_files(settings.bins.path)
+        inputs = [Path(settings.cube.path), *bins, self.folder / "orbits.npz"]
+        cube = {key: value for key, value in self.tables["cube"].items() if key != "lsf"}
+        wanted = {
+            "cube": cube,
+            "bins": self.tables["bins"],
+            "redshift": settings.galaxy.redshift,
+        }
         self.told = self._once("spectra", inputs, wanted, work).told
         return read_arrays(path)
 
@@ -155,25 +166,36 @@ class GalaxyRun:
                 orbits,
                 medium=str(self.told["observation"]["medium"]),
                 line_spread=template_step.line_spread_of(
-                    settings.cube, spectra["fwhm_wave"], spectra["fwhm"]
+                    settings.cube,
+                    spectra["fwhm_wave"],
+                    spectra["fwhm"],
+                    pixel=self.told["pixel_angstrom"],
                 ),
                 redshift=settings.galaxy.redshift,
                 continuum_degree=settings.cube.continuum_degree,
             )
-            for name, told in grid.rows():
-                logger.info("templates: %s: %s", name, told)
-            return [write_npz(path, template_step.as_arrays(grid))], {"rows": dict(grid.rows())}
+            for name, words in grid.rows():
+                logger.info("templates: %s: %s", name, words)
+            findings = template_step.findings_of(grid, settings.ssp)
+            made = write_npz(path, template_step.as_arrays(grid))
+            return [made], {"rows": dict(grid.rows()), "findings": findings}
 
         lsf = settings.cube.lsf
         files = [Path(lsf)] if isinstance(lsf, str) and lsf != "muse" else []
         inputs = [
-            *files_under(Path(settings.ssp.path)),
+            *ssp_files(settings.ssp.path),
             *files,
             self.folder / "orbits.npz",
             self.folder / "spectra.npz",
         ]
-        wanted = {"ssp": self.tables["ssp"], "lsf": lsf}
-        self._once("templates", inputs, wanted, work)
+        wanted = {
+            "ssp": self.tables["ssp"],
+            "lsf": lsf,
+            "redshift": settings.galaxy.redshift,
+            "continuum_degree": settings.cube.continuum_degree,
+            "medium": self.told["observation"]["medium"],
+        }
+        self.templates_told = self._once("templates", inputs, wanted, work).told
         return read_arrays(path)
 
     def _checks(self, orbits: OrbitLibrary, spectra: Arrays, templates: Arrays) -> list[str]:
@@ -185,7 +207,7 @@ class GalaxyRun:
         told = self._once("checks", self._npz(), wanted, work).told
         for message in told["passed"]:
             logger.info("Check: %s", message)
-        findings: list[str] = told["findings"]
+        findings: list[str] = [*self.templates_told["findings"], *told["findings"]]
         for message in findings:
             logger.warning("Check: %s", message)
         return findings
@@ -194,8 +216,14 @@ class GalaxyRun:
         return [self.folder / f"{name}.npz" for name in ("orbits", "spectra", "templates")]
 
     def _fit(self, orbits: OrbitLibrary, spectra: Arrays, templates: Arrays) -> dict[str, Any]:
+        settings = {**self.tables, "templates": self.templates_told["rows"]}
         observation = msgspec.convert(
-            {**self.told["observation"], "settings": self.tables}, Observation
+            {
+                **self.told["observation"],
+                "name": self.settings.galaxy.name,
+                "settings": settings,
+            },
+            Observation,
         )
         populate(
             self.h5_path,
@@ -244,7 +272,11 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def run_galaxy(
-    settings: GalaxySettings | str | Path, *, threads: int | None = None, verbose: bool = True
+    settings: GalaxySettings | str | Path,
+    *,
+    check_only: bool = False,
+    threads: int | None = None,
+    verbose: bool = True,
 ) -> GalaxyReport:
     """Take a galaxy from its cube, orbit library and SSPs to fitted products.
 
@@ -256,6 +288,8 @@ def run_galaxy(
     ----------
     settings : GalaxySettings, str or Path
         As `read_settings` returns them, or their TOML file.
+    check_only : bool
+        End after the checks, before the fit; `GalaxyReport.stats` and ``products`` are empty then.
     threads : int, optional
         Compute threads; default all usable cores.
     verbose : bool
@@ -273,4 +307,4 @@ def run_galaxy(
     if not isinstance(settings, GalaxySettings):
         settings = read_settings(settings)
     with visible_log(verbose):
-        return GalaxyRun(settings, threads=threads, verbose=verbose).run()
+        return GalaxyRun(settings, threads=threads, verbose=verbose).run(check_only=check_only)

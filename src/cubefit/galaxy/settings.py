@@ -17,7 +17,7 @@ from cubefit.config import require_smoothness
 from cubefit.errors import ConfigError
 
 Pair: TypeAlias = tuple[float, float]
-BundleBins: TypeAlias = Annotated[int, Meta(ge=1)] | tuple[float, ...]
+BinEdges: TypeAlias = Annotated[int, Meta(ge=1)] | tuple[float, ...]
 Positive: TypeAlias = Annotated[float, Meta(gt=0)]
 Degree: TypeAlias = Annotated[int, Meta(ge=0, le=50)]
 
@@ -46,6 +46,13 @@ class CubeTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(
             description="Of its wavelengths; default what the format says, if it does.",
             examples=["vacuum"],
+        ),
+    ] = None
+    pixel_scale: Annotated[
+        Positive | None,
+        Meta(
+            description="Arcsec per pixel of the image; default what the header says.",
+            examples=[0.2],
         ),
     ] = None
     wave_range: Annotated[
@@ -152,14 +159,14 @@ class OrbitsTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         ),
     ] = None
     radius: Annotated[
-        BundleBins | None,
+        BinEdges | None,
         Meta(
             description="Bundle orbits by radius: number of bins, or edges; default not.",
             examples=[8],
         ),
     ] = None
     circularity: Annotated[
-        BundleBins | None,
+        BinEdges | None,
         Meta(
             description="And by circularity; both or neither; default not.",
             examples=[[-1.0, -0.2, 0.2, 0.7, 1.0]],
@@ -276,6 +283,9 @@ class GalaxySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     products: ProductsTable = ProductsTable()
 
 
+LEAST_ANGSTROM: Final = 100.0
+"""Wavelengths below are no optical ones in Angstrom, but in nanometres or microns."""
+
 Table: TypeAlias = type[Struct]
 TABLES: Final[dict[str, Table]] = {
     "galaxy": GalaxyTable,
@@ -313,7 +323,7 @@ def read_settings(path: str | Path) -> GalaxySettings:
             f"{path} is no file: give a file of settings; `cubefit init` writes one to begin with."
         )
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        given = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be read ({error.strerror}): get read permission."
@@ -347,6 +357,12 @@ def require_consistent(settings: GalaxySettings, path: Path) -> None:
     for name, pair in pairs.items():
         if pair is not None and not pair[0] <= pair[1]:
             raise ConfigError(f"{path}: {name} = {list(pair)}: give the lower first.")
+    if cube.wave_range is not None and cube.wave_range[0] < LEAST_ANGSTROM:
+        raise ConfigError(
+            f"{path}: cube.wave_range = {list(cube.wave_range)}: give Angstrom, from "
+            f"{LEAST_ANGSTROM:g} on."
+        )
+    require_options(orbits, path)
     for key in ("radius", "circularity"):
         bins = getattr(orbits, key)
         if isinstance(bins, tuple) and (len(bins) < 2 or list(bins) != sorted(set(bins))):
@@ -358,6 +374,17 @@ def require_consistent(settings: GalaxySettings, path: Path) -> None:
             f"{path}: orbits.radius and orbits.circularity go together: give both, 1 for what is "
             "not to be divided."
         )
+
+
+def require_options(orbits: OrbitsTable, path: Path) -> None:
+    """Raise ConfigError at further arguments of `read_orbits` that are keys, or of a wrong type."""
+    for key, value in orbits.options.items():
+        if key in {"path", "format", "bundle"}:
+            raise ConfigError(
+                f"{path}: orbits.options.{key} is none: the keys of [orbits] say it, leave it out."
+            )
+        if key in {"config", "weights"} and not isinstance(value, str):
+            raise ConfigError(f"{path}: orbits.options.{key} = {value}: give a path in quotes.")
 
 
 def as_tables(settings: GalaxySettings) -> dict[str, dict[str, Any]]:
@@ -419,7 +446,15 @@ def with_absolute_paths(settings: GalaxySettings, folder: Path) -> GalaxySetting
     """Return settings whose paths count from a folder as absolute ones."""
 
     def absolute(given: str) -> str:
-        return str((folder / Path(given).expanduser()).absolute())
+        if not given.strip() or "\0" in given:
+            raise ConfigError(f"{given!r} in the settings in {folder} is no path: name one.")
+        try:
+            return str((folder / Path(given).expanduser()).absolute())
+        except RuntimeError as error:
+            raise ConfigError(
+                f"{given!r} in the settings in {folder}: there is no such user, write the folder "
+                "out."
+            ) from error
 
     cube, bins = settings.cube, settings.bins
     replace = msgspec.structs.replace

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cubefit.errors import InputError
+from cubefit.errors import ConfigError, InputError
 from cubefit.galaxy.pixels import image_plane, sky_pixels, wave_axis
 from cubefit.galaxy.settings import BinsTable, CubeTable
 from cubefit.io.cubes import IFUCube, read_cube
@@ -58,11 +58,13 @@ class Prepared:
     """In Angstrom."""
     noise_chi2: float
     """Chi2 per voxel that noise alone leaves of a perfect model; see `log_rebinned`."""
+    pixel_angstrom: float
+    """Median width of the cube's pixels, observed."""
     observation: Observation
 
 
 def prepare_spectra(
-    table: CubeTable, bins: BinsTable, orbits: OrbitLibrary, *, redshift: float, name: str
+    table: CubeTable, bins: BinsTable, orbits: OrbitLibrary, *, redshift: float
 ) -> Prepared:
     """Return the spectra of a cube in the bins of an orbit library.
 
@@ -73,23 +75,23 @@ def prepare_spectra(
     orbits : OrbitLibrary
         Tells the bins where the settings name no file of them, and how many there are.
     redshift : float
-        To take out.
-    name : str
-        Of the galaxy.
+        To take out, unless the cube is at rest already.
 
     Raises
     ------
     InputError, GridError, ConfigError
         If the cube, the bins and the orbits do not fit together.
     """
-    whole = read_cube(Path(table.path), table.format, medium=table.medium)
-    medium = whole.medium
-    cube = whole
+    whole = read_cube(
+        Path(table.path), table.format, medium=table.medium, pixel_scale=table.pixel_scale
+    )
+    medium, cube = whole.medium, whole
+    to_take_out = 0.0 if whole.at_rest else redshift
     if table.wave_range is not None:
-        cube = whole.trimmed(observed_range(table.wave_range, medium, redshift))
+        cube = whole.trimmed(observed_range(table.wave_range, medium, to_take_out))
     pixels = sky_pixels(cube, table, bins, orbits)
     observed = observed_spectra(cube, medium, table, pixels.of_cube)
-    rest = in_rest_frame(observed, z=redshift, to_medium=medium)
+    rest = in_rest_frame(observed, z=to_take_out, to_medium=medium)
     obs_pix = ln_grid(rest.wave_edges, wave_range=table.wave_range, velscale_kms=table.velscale_kms)
     ln_edges = edges_of(obs_pix)
     spectra = without_lines(log_rebinned(rest, ln_edges), obs_pix, table, redshift)
@@ -106,13 +108,13 @@ def prepare_spectra(
         fwhm_wave=np.empty(0) if whole.fwhm is None else whole.wave,
         fwhm=np.empty(0) if whole.fwhm is None else np.asarray(whole.fwhm, np.float64),
         noise_chi2=noise_chi2(rest, ln_edges) if spectra.has_noise else math.nan,
+        pixel_angstrom=observed_pixel(rest, redshift),
         observation=Observation(
-            name=name,
             flux_unit=cube.unit,
             pixel_unit="arcsec",
             image=image_plane(cube, table.centre),
             wave=wave_axis(whole, medium),
-            redshift=redshift,
+            redshift=to_take_out,
             medium="air" if medium == "air" else "vacuum",
         ),
     )
@@ -125,6 +127,11 @@ def observed_range(rest: tuple[float, float], medium: str, redshift: float) -> t
     return low * (1.0 - BEYOND), high * (1.0 + BEYOND)
 
 
+def observed_pixel(rest: Spectra, redshift: float) -> float:
+    """Return the median width of pixels as they were observed, Angstrom."""
+    return float(np.median(rest.widths)) * (1.0 + redshift)
+
+
 def observed_spectra(
     cube: IFUCube, medium: str, table: CubeTable, binnum: NDArray[np.int32]
 ) -> Spectra:
@@ -133,6 +140,11 @@ def observed_spectra(
     Pixels that the settings leave out are masked, not forgotten: a bin keeps its whole light as
     long as those that remain hold most of it, and is masked else.
     """
+    if cube.binnum is not None and table.covariance:
+        raise ConfigError(
+            f"cube.covariance = {table.covariance}: {cube.source} is binned already, and its noise "
+            "is that of the bins: leave it out."
+        )
     light = white_light(cube.blocks(), cube.wave)
     use = chosen_pixels(light, cube, table)
     blocks = (replace(block, mask=block.mask & use[:, None]) for block in cube.blocks())

@@ -13,12 +13,15 @@ import numpy as np
 from cubefit.errors import ConfigError, InputError
 from cubefit.io.cube_formats.fits_files import FitsFile, first_bytes, fits_file, is_fits
 from cubefit.io.cube_formats.sky import axis_scale, pixel_positions
+from cubefit.io.dynamite.apertures import read_apertures
 from cubefit.io.npz import open_npz
+from cubefit.io.numbers import number_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NO_BIN: Final = -1
+NO_MAP: Final = "give a map of bins: FITS, npz, or a table of text"
 BIN_COLUMNS: Final = ("bin", "binnum", "bin_num", "bin_number", "binid", "bin_id")
 """Names of the column of bins in text tables with more than three columns."""
 
@@ -51,6 +54,7 @@ def bin_map(
     x: NDArray[Any] | None = None,
     y: NDArray[Any] | None = None,
     image_shape: tuple[int, int] | None = None,
+    labels_from: int = 0,
 ) -> BinMap:
     """Return the map of bins of the numbers that a program gave them.
 
@@ -66,6 +70,8 @@ def bin_map(
         Positions in arcsec.
     image_shape : tuple of int, optional
         (ny, nx).
+    labels_from : int
+        What the file calls bin 0.
 
     Raises
     ------
@@ -94,7 +100,7 @@ def bin_map(
         x=None if x is None else x.astype(np.float64),
         y=None if y is None else y.astype(np.float64),
         image_shape=image_shape,
-        labels=labels,
+        labels=labels + labels_from,
     )
 
 
@@ -155,7 +161,7 @@ def _recognise(path: Path) -> str:
             return "ngist" if _ngist_table(file) is not None else "image"
     if start.startswith(b"PK"):
         return "npz"
-    lines = _text_lines(path)
+    lines = number_rows(path, NO_MAP)
     return "dynamite" if lines and len(lines[0]) == 1 and _aperture_file(path) else "text"
 
 
@@ -183,12 +189,21 @@ def _ngist_table(file: FitsFile) -> int | None:
     return next((n for n in range(len(file.hdus)) if wanted <= set(file.columns(n))), None)
 
 
+def _mask_name(path: Path) -> str:
+    return path.name.replace("_table.fits", "_mask.fits")
+
+
+def _mask_file(path: Path) -> Path | None:
+    beside = path.with_name(_mask_name(path))
+    return beside if beside != path and beside.is_file() else None
+
+
 def _unmasked_in_zero(
     path: Path, ids: NDArray[Any], n_spax: NDArray[Any] | None
 ) -> NDArray[np.bool_]:
     """Return False for the masked spaxels with BIN_ID 0, which stands for -0 there."""
-    beside = path.with_name(path.name.replace("_table.fits", "_mask.fits"))
-    if beside != path and beside.is_file():
+    beside = _mask_file(path)
+    if beside is not None:
         return _ngist_unmasked(beside, ids.size)
     zero = ids == 0
     if not zero.any() or (n_spax is None and (ids >= 0).all()):
@@ -201,7 +216,7 @@ def _unmasked_in_zero(
             return np.ones(ids.shape, np.bool_)
     raise InputError(
         f"{path}: BIN_ID 0 is bin 0 or, as -0, a masked spaxel near it, and the table does not "
-        f"tell: put the mask of the same run beside it, as {beside.name}."
+        f"tell: put the mask of the same run beside it, as {_mask_name(path)}."
     )
 
 
@@ -288,7 +303,7 @@ def _binned(ids: NDArray[Any], zero_is_bin: bool | None) -> NDArray[np.bool_]:
 
 
 def _read_text(path: Path, zero_is_bin: bool | None) -> BinMap:
-    lines = _text_lines(path)
+    lines = number_rows(path, NO_MAP)
     widths = {len(line) for line in lines}
     if len(widths) != 1:
         raise InputError(
@@ -320,18 +335,6 @@ def _text_columns(path: Path, width: int) -> tuple[int | None, int | None, int |
     return names.index("x"), names.index("y"), bins[0]
 
 
-def _text_lines(path: Path) -> list[list[float]]:
-    """Return the numbers of each line that has any."""
-    try:
-        lines = [line.partition("#")[0] for line in path.read_text().splitlines()]
-        rows = [[float(word) for word in line.replace(",", " ").split()] for line in lines]
-    except ValueError as error:
-        raise InputError(
-            f"{path} is no FITS or npz file and no table of numbers ({error}): give a map of bins."
-        ) from error
-    return [row for row in rows if row]
-
-
 def _aperture_file(path: Path) -> Path | None:
     beside = path.with_name(path.name.replace("bins", "aperture"))
     return beside if beside != path and beside.is_file() else None
@@ -344,38 +347,23 @@ def _read_dynamite(path: Path, zero_is_bin: bool | None) -> BinMap:  # noqa: ARG
             f"{path} has no aperture file beside it: put aperture.dat beside bins.dat, both with "
             "the same name but for these words."
         )
-    lines = _text_lines(aperture)
-    if [len(line) for line in lines] != [2, 2, 1, 2]:
-        raise InputError(
-            f"{aperture} has lines of {[len(line) for line in lines]} numbers: corner, extent, "
-            "angle and numbers of pixels are due; get it again."
-        )
-    (left, bottom), (width, height), _, (nx, ny) = lines
-    if not all(n >= 1 and n == int(n) for n in (nx, ny)) or not (width > 0 and height > 0):
-        raise InputError(
-            f"{aperture} says {nx:g} x {ny:g} pixels over {width:g} x {height:g} arcsec: whole "
-            "numbers of pixels and a positive extent are due."
-        )
-    values = np.array([word for line in _text_lines(path) for word in line])
-    n_pix = int(nx * ny)
-    if not values.size or values[0] != n_pix or values.size != n_pix + 1:
-        raise InputError(
-            f"{path} announces {values[0] if values.size else 0:g} pixels and lists "
-            f"{max(values.size - 1, 0)}, but {aperture.name} has {n_pix}: take both files of one "
-            "data set, complete."
-        )
-    ids = values[1:]
-    if (ids < 0).any():
-        raise InputError(f"{path} has negative bins: 0 is none, and bins count from 1.")
-    row, column = np.divmod(np.arange(n_pix), int(nx))
+    found = read_apertures(aperture, path)
     return bin_map(
-        ids,
-        ids > 0,
+        found.binnum,
+        found.binnum >= 0,
         str(path),
-        x=left + (column + 0.5) * (width / nx),
-        y=bottom + (row + 0.5) * (height / ny),
-        image_shape=(int(ny), int(nx)),
+        x=found.x,
+        y=found.y,
+        image_shape=found.image_shape,
+        labels_from=1,
     )
+
+
+def bin_files(path: str | Path) -> list[Path]:
+    """Return a map of bins and the files beside it that are read with it."""
+    path = Path(path)
+    beside = (_aperture_file(path), _mask_file(path))
+    return [path, *(file for file in beside if file is not None)]
 
 
 _READERS: Final[Mapping[str, Callable[[Path, bool | None], BinMap]]] = {

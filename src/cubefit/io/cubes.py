@@ -12,7 +12,13 @@ from typing import Final
 from cubefit.errors import ConfigError, InputError
 from cubefit.io.cube_formats import califa, e3d, manga, muse, ngist, plain, plain_fits
 from cubefit.io.cube_formats.cube import IFUCube
-from cubefit.io.cube_formats.fits_files import FitsFile, first_bytes, fits_file, is_fits
+from cubefit.io.cube_formats.fits_files import (
+    FitsFile,
+    first_bytes,
+    fits_file,
+    is_fits,
+    require_whole_gzip,
+)
 from cubefit.prepare.blocks import CubeBlock
 from cubefit.store.foreign import foreign_file, is_hdf5
 
@@ -118,7 +124,8 @@ def read_cube(
     request = _Request(Path(path), medium, pixel_scale)
     if format != "auto" and format not in FORMATS:
         raise ConfigError(f"format={format!r}: must be auto, {', '.join(FORMATS)}.")
-    _container(request.path)
+    if _container(request.path) == "fits":
+        require_whole_gzip(request.path)
     cube = FORMATS[_recognise(request.path) if format == "auto" else format](request)
     if pixel_scale is not None and cube.image_shape is None:
         raise ConfigError(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cubefit.errors import InputError
+from cubefit.io.numbers import number_rows
 from cubefit.prepare.resolution import LineSpread
 
 
@@ -29,15 +30,7 @@ def read_line_spread(path: str | Path) -> LineSpread:
         If it is missing, or no such table.
     """
     path = Path(path)
-    try:
-        lines = [line.partition("#")[0] for line in path.read_text(encoding="utf-8").splitlines()]
-        rows = [[float(word) for word in line.replace(",", " ").split()] for line in lines]
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path} cannot be read as a table of numbers ({error}): give wavelength and FWHM in "
-            "Angstrom, a pair a line."
-        ) from error
-    rows = [row for row in rows if row]
+    rows = number_rows(path, "give wavelength and FWHM in Angstrom, a pair a line")
     if len(rows) < 2 or {len(row) for row in rows} != {2}:
         raise InputError(
             f"{path} must hold two or more lines of two numbers: wavelength and FWHM in Angstrom."

@@ -10,6 +10,29 @@ from numpy.typing import NDArray
 from cubefit.errors import InputError
 
 
+def number_rows(path: Path, due: str) -> list[list[float]]:
+    """Return the numbers of each line of a text file that has any.
+
+    Parameters
+    ----------
+    path : Path
+        Numbers separated by spaces or commas, and comments after ``#``.
+    due : str
+        What the file should be, for the error: "give ...".
+
+    Raises
+    ------
+    InputError
+        If it is missing, or no such file.
+    """
+    try:
+        lines = [line.partition("#")[0] for line in path.read_text(encoding="utf-8").splitlines()]
+        rows = [[float(word) for word in line.replace(",", " ").split()] for line in lines]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is no table of numbers ({error}): {due}.") from error
+    return [row for row in rows if row]
+
+
 def read_numbers(path: Path) -> NDArray[np.float64]:
     """Return the numbers of a file, shape (n,).
 
@@ -24,13 +47,10 @@ def read_numbers(path: Path) -> NDArray[np.float64]:
     InputError
         If it is missing, or no such file.
     """
+    due = "give .npy, or text with one number per component"
+    if path.suffix != ".npy":
+        return np.array([number for row in number_rows(path, due) for number in row])
     try:
-        if path.suffix == ".npy":
-            return np.asarray(np.load(path, allow_pickle=False), np.float64).ravel()
-        lines = (line.partition("#")[0] for line in path.read_text().splitlines())
-        return np.array([float(word) for line in lines for word in line.replace(",", " ").split()])
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(
-            f"{path} holds no plain numbers ({error}): give .npy, or text with one number per "
-            "component."
-        ) from error
+        return np.asarray(np.load(path, allow_pickle=False), np.float64).ravel()
+    except (OSError, ValueError, TypeError, EOFError) as error:
+        raise InputError(f"{path} is no table of numbers ({error}): {due}.") from error

@@ -7,14 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cubefit.errors import ConfigError, InputError
-from cubefit.io.dynamite import read_dynamite
+from cubefit.io.dynamite import model_files, read_dynamite
 from cubefit.io.orbit_files import npz_format, read_agama_npz, read_orbits_npz
 from cubefit.prepare.orbit_library import OrbitLibrary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["OrbitLibrary", "bundled_orbits", "read_orbits", "read_orbits_npz"]
+__all__ = [
+    "OrbitLibrary",
+    "bundled_orbits",
+    "orbit_files",
+    "orbit_format",
+    "read_orbits",
+    "read_orbits_npz",
+]
 
 BUNDLED_SIZES: Final = ("small", "medium")
 """Orbit libraries that the package carries."""
@@ -57,7 +64,7 @@ def read_orbits(path: Path | str, format: str = "auto", **options: Any) -> Orbit
     where = Path(path)
     if format not in ORBIT_FORMATS:
         raise ConfigError(f"format={format!r}: must be one of {', '.join(ORBIT_FORMATS)}.")
-    found = _recognised(where) if format == "auto" else format
+    found = orbit_format(where) if format == "auto" else format
     if found == "npz" and options:
         raise ConfigError(
             f"{where} is an npz library, and has no options {', '.join(options)}: leave them out, "
@@ -66,7 +73,30 @@ def read_orbits(path: Path | str, format: str = "auto", **options: Any) -> Orbit
     return _READERS[found](where, **options)
 
 
-def _recognised(path: Path) -> str:
+def orbit_files(path: Path | str, format: str = "auto", **options: Any) -> list[Path]:  # noqa: A002
+    """Return the files that `read_orbits` reads with the same arguments.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    where = Path(path)
+    if (orbit_format(where) if format == "auto" else format) != "dynamite":
+        return [where]
+    weights = options.get("weights")
+    named = Path(weights) if isinstance(weights, str | Path) else None
+    return model_files(where, options.get("config"), named)
+
+
+def orbit_format(path: Path) -> str:
+    """Return the format of an orbit library: "dynamite", "agama" or "npz".
+
+    Raises
+    ------
+    InputError
+        If there is nothing of that name, or it is no npz file.
+    """
     if path.is_dir():
         return "dynamite"
     if not path.exists():

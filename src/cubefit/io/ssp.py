@@ -18,7 +18,7 @@ from cubefit.prepare.ssp_library import SSPLibrary
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["SSPFormat", "SSPLibrary", "bundled_miles_folder", "read_ssp"]
+__all__ = ["SSPFormat", "SSPLibrary", "bundled_miles_folder", "read_ssp", "ssp_files"]
 
 SSPFormat: TypeAlias = Literal["auto", "miles", "ppxf", "npz"]
 """Formats that `read_ssp` knows."""
@@ -104,6 +104,22 @@ def read_ssp(
         raise InputError(f"{path} is one FITS file: give the folder of all MILES files.")
     known = None if format == "auto" else format == "ppxf"
     return read_ssp_npz(path, medium=medium, wave_range=wave_range, axes=axes, ppxf=known)
+
+
+def ssp_files(path: str | Path) -> list[Path]:
+    """Return the files that `read_ssp` reads: one, or all FITS files of a folder.
+
+    Raises
+    ------
+    InputError
+        If there is nothing of that name.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return sorted(file for file in path.iterdir() if file.suffix == ".fits")
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: give a folder of MILES files, or an npz file.")
+    return [path]
 
 
 def _read_miles(folder: Path, medium: str, wave_range: tuple[float, float] | None) -> SSPLibrary:

@@ -109,4 +109,7 @@ def _refractive_index(vacuum: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _require_defined(wave: NDArray[np.float64], lowest: float) -> None:
     if not (wave >= lowest).all():
-        raise InputError("Air wavelengths are defined from 2000 Angstrom on: start redder.")
+        raise InputError(
+            f"Air wavelengths are defined from 2000 Angstrom on, and {np.min(wave):.6g} is below: "
+            "start redder, and check redshift and unit."
+        )

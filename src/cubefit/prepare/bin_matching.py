@@ -60,7 +60,8 @@ def bin_of_pixels(
     binnum : ndarray of int, shape (n,)
         Bin of each of these, 0 to S - 1, each used; negative: in no bin.
     tolerance : float, optional
-        Largest distance between the two positions of one pixel. Default half a pixel of the map.
+        Largest distance between the two positions of one pixel along either axis. Default half a
+        pixel of the map.
 
     Returns
     -------
@@ -98,7 +99,9 @@ def _matched(
     x: Float, y: Float, x_bins: Float, y_bins: Float, binnum: NDArray[np.integer], tolerance: float
 ) -> NDArray[np.int32]:
     tree = cKDTree(np.column_stack((x_bins, y_bins)))
-    distance, nearest = tree.query(np.column_stack((x, y)), distance_upper_bound=2.0 * tolerance)
+    # Pixels are squares: the larger of both distances, or finer pixels in corners fall through.
+    places = np.column_stack((x, y))
+    distance, nearest = tree.query(places, p=np.inf, distance_upper_bound=2.0 * tolerance)
     near = distance <= tolerance
     found = np.full(x.size, -1, np.int32)
     found[near] = np.maximum(binnum[nearest[near]], -1)

@@ -25,6 +25,9 @@ MASKED_NEIGHBOURS: Final = 0.5
 SAMPLE_PX: Final = 300
 """Source pixels on either side of the middle that tell how noise is shared."""
 
+MOST_PER_PIXEL: Final = 100
+"""Pixels of a grid for each of the data: more are a slip, and would fill the memory."""
+
 SLACK_PX: Final = 1e-6
 """Part of a target pixel by which rounding may put it beyond the source."""
 
@@ -84,6 +87,11 @@ def ln_grid(
         raise GridError(
             f"{low:.1f}-{high:.1f} A holds {n_pixels} pixels of {dln:.3g} in ln(wavelength): give "
             "a wider wave_range or a smaller velscale_kms."
+        )
+    if n_pixels > MOST_PER_PIXEL * int(inside.sum()):
+        raise ConfigError(
+            f"velscale_kms={velscale_kms} makes {n_pixels} pixels of {int(inside.sum())}: give a "
+            "larger one; nothing is resolved below a pixel of the data."
         )
     step = min(dln, span / n_pixels)
     return np.asarray(math.log(low) + step * (np.arange(n_pixels) + 0.5))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+LEAST_KMS: Final = 1.0
+"""Velocities that do not even reach this are given in parts of the speed of light."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class OrbitLibrary:
     """Orbits (components) of a dynamical model, seen in the spatial bins of a cube."""
 
@@ -38,6 +41,14 @@ class OrbitLibrary:
     """Numbers per component by name with unit, such as ``Rmean_kpc``, each of shape (C,)."""
     source: str = ""
     """Where the orbits come from, for people."""
+
+    def __repr__(self) -> str:
+        """Return the sizes in words."""
+        S, V, C = self.losvd.shape
+        return (
+            f"<OrbitLibrary of {C} components in {S} bins and {V} velocities "
+            f"({self.vel[0]:.0f} to {self.vel[-1]:.0f} km/s) from {self.source or 'arrays'}>"
+        )
 
     def in_bundles(self, bundling: Bundling) -> OrbitLibrary:
         """Return the library with its components bundled, see `cubefit.prepare.bundles`.
@@ -139,6 +150,11 @@ def checked_library(
     )
     if np.abs(velocities).max() >= SPEED_OF_LIGHT_KMS:
         raise InputError(f"{source}: {names.vel} reaches the speed of light: give it in km/s.")
+    if np.abs(velocities).max() < LEAST_KMS:
+        raise InputError(
+            f"{source}: {names.vel} reaches {np.abs(velocities).max():.3g} only, which looks like "
+            "parts of the speed of light: give it in km/s."
+        )
     bins = _bin_numbers(source, names, binnum, n_bins)
     return OrbitLibrary(
         losvd=histograms,

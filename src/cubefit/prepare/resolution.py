@@ -22,6 +22,9 @@ COARSER_SHARE: Final = 0.10
 """Share of the instrument's FWHM by which templates may be coarser: a dispersion of 0.46 of the
 instrument's sigma is then missing in quadrature, 19 km/s for MUSE at 7500 Angstrom."""
 
+WIDEST_SHARE: Final = 0.1
+"""Of the wavelength that a FWHM may be: resolving powers given in its place are far above."""
+
 BAND_RATIO: Final = 2.0
 """Largest over smallest sigma^2 that one set of nodes spans, see `smoothed`."""
 LEAST_SIGMA2: Final = 1.0
@@ -54,6 +57,9 @@ class LineSpread:
     """Observed wavelengths (Angstrom) between which it is known."""
     redshift: float = 0.0
     """Wavelengths and widths are those in the rest frame of this redshift."""
+    pixel: float = 0.0
+    """Width in observed Angstrom of pixels whose averaging is in the FWHM as it was stated, and
+    not in what a call returns; see `without_pixel`."""
 
     @classmethod
     def constant(cls, fwhm: float) -> LineSpread:
@@ -93,6 +99,11 @@ class LineSpread:
             raise InputError(
                 f"{name}: FWHM must be finite and above 0, in Angstrom: mend the table."
             )
+        if (width > WIDEST_SHARE * at).any():
+            raise InputError(
+                f"{name}: FWHM of {width.max():g} at {at[width.argmax()]:g} A: give it in "
+                "Angstrom, wavelength / R where a resolving power R is known."
+            )
         ends = (float(at[0]), float(at[-1]))
         return cls(name=name, wave=at, fwhm=width, observed_range=ends)
 
@@ -113,6 +124,18 @@ class LineSpread:
         if not z > -1 or not math.isfinite(z):
             raise ConfigError(f"redshift {z}: must be above -1.")
         return replace(self, redshift=(1.0 + self.redshift) * (1.0 + z) - 1.0)
+
+    def without_pixel(self, width: float) -> LineSpread:
+        """Return the line spread before pixels of a width (observed Angstrom) averaged it.
+
+        Lines of a lamp or of the sky are measured on pixels, which adds ``width^2 / 12`` to their
+        variance; models are averaged over pixels by themselves.
+        """
+        if not 0 <= width < math.inf:
+            raise ConfigError(
+                f"pixel width {width}: must be a finite number of Angstrom, 0 or more."
+            )
+        return replace(self, pixel=width)
 
     @property
     def wave_range(self) -> tuple[float, float]:
@@ -146,7 +169,30 @@ class LineSpread:
             raise InputError(
                 f"The line spread {self.name} falls to {np.min(width):.3g} A: give another one."
             )
+        if self.pixel:
+            width = before_pixels(width, self.pixel)
         return np.asarray(width / stretch)
+
+
+def before_pixels(fwhm: ArrayLike, pixel: ArrayLike) -> Float:
+    """Return the FWHM of lines before pixels averaged them.
+
+    Parameters
+    ----------
+    fwhm : array_like
+        As measured on pixels, Angstrom.
+    pixel : array_like
+        Width of the pixels, Angstrom.
+
+    Returns
+    -------
+    ndarray
+        ``sqrt(fwhm^2 - 8 ln 2 pixel^2 / 12)``; a thousandth of the pixel where that is less, as
+        of spectra that were computed, not observed.
+    """
+    widths = np.asarray(pixel, np.float64)
+    variance = np.asarray(fwhm, np.float64) ** 2 - FWHM_PER_SIGMA**2 * widths**2 / 12.0
+    return np.sqrt(np.maximum(variance, (1e-3 * widths) ** 2))
 
 
 def matching_sigma_px(

@@ -21,7 +21,7 @@ OLDEST_GYR: Final = 20.0
 """No published population is older: larger ages are in Myr or years."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class SSPLibrary:
     """A complete grid of SSP spectra on the wavelengths of their publisher.
 
@@ -79,6 +79,15 @@ class SSPLibrary:
             self._require_values("fwhm", fwhm, () if scalar else self.wave.shape)
             if fwhm.min() == 0:
                 raise InputError(f"{self.source}: fwhm is zero somewhere: give it in Angstrom.")
+
+    def __repr__(self) -> str:
+        """Return the sizes in words."""
+        n_pixels, *grid = self.templates.shape
+        return (
+            f"<SSPLibrary of {' x '.join(map(str, grid))} templates ([M/H], age, [alpha/Fe]) with "
+            f"{n_pixels} wavelengths ({self.wave[0]:.1f}-{self.wave[-1]:.1f} A in {self.medium}) "
+            f"from {self.source}>"
+        )
 
     @property
     def wave_edges(self) -> Float:

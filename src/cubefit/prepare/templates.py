@@ -13,7 +13,7 @@ from cubefit.config import require_choice, require_whole
 from cubefit.errors import ConfigError, GridError, InputError
 from cubefit.prepare.air import in_medium
 from cubefit.prepare.log_rebin import log_rebin_linear
-from cubefit.prepare.resolution import LineSpread, matching_sigma_px, smoothed
+from cubefit.prepare.resolution import LineSpread, before_pixels, matching_sigma_px, smoothed
 from cubefit.prepare.ssp_library import GUARD_PX, SSPLibrary
 from cubefit.spectra.grids import edges_of, ln_shift, require_ln_wave, step_of
 
@@ -67,6 +67,8 @@ class TemplateGrid:
     """Medium of the wavelengths, "air" or "vacuum"."""
     resolution: str
     """What was done about the spectral resolution, in words."""
+    is_matched: bool
+    """Whether templates were smoothed to the resolution of the data."""
     coarser: tuple[float, float] | None
     """Rest-frame Angstrom between which templates stayed a little coarser than the data."""
     source: str
@@ -191,7 +193,8 @@ def prepared_templates(
     medium : {"air", "vacuum"}
         Of the data, and of the grid.
     line_spread : LineSpread, optional
-        Of the data, in the rest frame (``at_redshift(z)``). None leaves the templates' own.
+        Of the data, in the rest frame (``at_redshift(z)``) and before their pixels
+        (``without_pixel(width)``). None leaves the templates' own.
     data_range : tuple of float, optional
         Rest-frame wavelengths (Angstrom) of the data; default all of the grid. In the guard
         beyond, the line spread is that at the nearer end of the data.
@@ -251,6 +254,7 @@ def prepared_templates(
         norm_range=norm_range,
         medium=medium,
         resolution=resolution,
+        is_matched=line_spread is not None,
         coarser=coarser,
         source=library.source,
     )
@@ -293,6 +297,8 @@ def _at_resolution(
             'known, give the library its fwhm, or set resolution = "as given".'
         )
     fwhm = np.broadcast_to(np.asarray(part.fwhm), part.wave.shape)
+    # Its own pixels are in what the publisher measured, and not in what goes into the models.
+    fwhm = before_pixels(fwhm, np.diff(edges))
     flux, edges, fwhm = _evenly_sampled(flux, edges, fwhm)
     wave = 0.5 * (edges[1:] + edges[:-1])
     want = line_spread(np.clip(wave, *data_range))

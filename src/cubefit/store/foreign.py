@@ -122,8 +122,9 @@ def foreign_file(path: str | Path) -> Iterator[ForeignFile]:
         with _clear(path, "its table of contents"):
             file = stack.enter_context(read_apart(path))
             datasets = _datasets(file)
-        shapes = {name: tuple(dataset.shape or ()) for name, dataset in datasets.items()}
-        dtypes = {name: dataset.dtype for name, dataset in datasets.items()}
+            # Damaged shapes and types show only when they are asked for.
+            shapes = {name: tuple(dataset.shape or ()) for name, dataset in datasets.items()}
+            dtypes = {name: dataset.dtype for name, dataset in datasets.items()}
         yield ForeignFile(path, shapes, dtypes, file)
 
 

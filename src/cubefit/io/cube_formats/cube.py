@@ -89,6 +89,8 @@ class IFUCube:
     """Bin of each spatial pixel, shape (nPix,), where the file holds one spectrum a bin."""
     voxels: Voxels
     """How to get at the values."""
+    at_rest: bool = field(default=False)
+    """Whether the redshift has been taken out of the wavelengths already."""
     first: int = field(default=0)
     """Wavelength pixel of the file at ``wave[0]``."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 import warnings
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -25,12 +27,14 @@ if TYPE_CHECKING:
 
 _DAMAGE: Final = (
     *(OSError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError),
-    fits.VerifyError,
+    *(fits.VerifyError, zlib.error),
 )
 """What astropy raises on damaged headers and data."""
 _DTYPES: Final = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 """Types by BITPIX."""
 GZIP_MAGIC: Final = b"\x1f\x8b"
+GZIP_CHUNK: Final = 2**22
+"""Bytes that are unpacked at once."""
 
 
 def first_bytes(path: Path) -> bytes:
@@ -53,6 +57,23 @@ def first_bytes(path: Path) -> bytes:
 def is_fits(start: bytes) -> bool:
     """Return whether the first bytes are those of a FITS file, gzipped perhaps."""
     return start == b"SIMPLE" or start.startswith(GZIP_MAGIC)
+
+
+def require_whole_gzip(path: Path) -> None:
+    """Raise InputError at a gzipped file that is damaged or cut short; others pass.
+
+    What is left of a file cut between two HDUs looks like a complete one to astropy.
+    """
+    if not first_bytes(path).startswith(GZIP_MAGIC):
+        return
+    try:
+        with gzip.open(path) as stream:
+            while stream.read(GZIP_CHUNK):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(
+            f"{path} is cut short or damaged ({error}): get the file again."
+        ) from error
 
 
 @contextmanager
@@ -193,7 +214,8 @@ class FitsFile:
         """Return the memory of one value while it is read."""
         header = self.header(number)
         scaled = header.get("BSCALE", 1) != 1 or header.get("BZERO", 0) != 0
-        return 8 if scaled else abs(int(header["BITPIX"])) // 8
+        with reading_fits(self.path):
+            return 8 if scaled else abs(int(header["BITPIX"])) // 8
 
     def array(self, number: int) -> NDArray[Any]:
         """Return all values of an image HDU, scaled by BSCALE and BZERO, in native bytes."""

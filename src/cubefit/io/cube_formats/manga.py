@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -12,6 +11,7 @@ from cubefit.io.cube_formats import sigma
 from cubefit.io.cube_formats.fits_files import fits_file
 from cubefit.io.cube_formats.image_cube import CubeHDUs, image_cube, require_cube
 from cubefit.io.cube_formats.wavelengths import require_medium
+from cubefit.prepare.resolution import FWHM_PER_SIGMA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,6 @@ MASK_NAME: Final = "MANGA_DRP3PIXMASK"
 LINE_SPREADS: Final = ("LSFPRE", "PREDISP", "LSFPOST", "DISP")
 """HDUs of the dispersion (sigma in Angstrom), best first: that before the pixels comes first,
 because the models are averaged over pixels anyway. PREDISP and DISP were the names until DR15."""
-FWHM_OF_SIGMA: Final = 2.0 * math.sqrt(2.0 * math.log(2.0))
 PLANES: Final = 256
 
 
@@ -92,7 +91,7 @@ def _fwhm(file: FitsFile, shape: tuple[int, ...]) -> NDArray[np.float64] | None:
     if not known.any():
         return None
     pixels = np.arange(mean.size)
-    return FWHM_OF_SIGMA * np.interp(pixels, pixels[known], mean[known])
+    return FWHM_PER_SIGMA * np.interp(pixels, pixels[known], mean[known])
 
 
 def _mean_of_positive(planes: NDArray[Any]) -> NDArray[np.float64]:

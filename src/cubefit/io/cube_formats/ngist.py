@@ -86,6 +86,7 @@ def read(path: Path, medium: str | None, kind: str | None) -> IFUCube:
         source=f"{path} (nGIST spectra of {'bins' if kind == 'bins' else 'spaxels'})",
         binnum=np.arange(n_pix, dtype=np.int32) if kind == "bins" else None,
         voxels=found.voxels,
+        at_rest=True,
     )
 
 

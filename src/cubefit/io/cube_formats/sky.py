@@ -87,7 +87,7 @@ def _require_scale(header: Mapping[str, Any], axis: int, where: str) -> float:
     if scale is None:
         raise InputError(
             f"{where} states no pixel scale of axis {axis} (CD{axis}_{axis} or CDELT{axis}, with "
-            f"CUNIT{axis}): give pixel_scale= in arcsec."
+            f"CUNIT{axis}): give pixel_scale= (cube.pixel_scale in settings) in arcsec."
         )
     return scale
 

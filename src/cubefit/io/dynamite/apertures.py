@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cubefit.errors import InputError
+from cubefit.io.numbers import number_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +26,8 @@ class Apertures:
     """Along the rows of the image, arcsec, shape (nPix,)."""
     y: NDArray[np.float64]
     """Along the columns of the image, arcsec, shape (nPix,)."""
+    image_shape: tuple[int, int]
+    """Rows and columns of the image."""
 
     @property
     def n_bins(self) -> int:
@@ -67,7 +70,7 @@ def read_apertures(aperture_file: Path, bin_file: Path) -> Apertures:
         for start, size, n in zip(low, extent, (nx, ny), strict=True)
     )
     rows, columns = np.meshgrid(y, x, indexing="ij")
-    return Apertures(bins.astype(np.int32) - 1, columns.ravel(), rows.ravel())
+    return Apertures(bins.astype(np.int32) - 1, columns.ravel(), rows.ravel(), (ny, nx))
 
 
 def _grid(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, int]]:
@@ -88,11 +91,5 @@ def _grid(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[i
 
 
 def _numbers(path: Path) -> NDArray[np.float64]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        words = [word for line in lines if not line.startswith("#") for word in line.split()]
-        return np.array([float(word) for word in words])
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path} cannot be read as numbers ({error}): give DYNAMITE's aperture and bin files."
-        ) from error
+    rows = number_rows(path, "give DYNAMITE's aperture and bin files")
+    return np.array([number for row in rows for number in row])

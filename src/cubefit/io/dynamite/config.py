@@ -21,6 +21,8 @@ PROPER_MOTIONS: Final = "ProperMotions"
 class KinematicSet:
     """How the LOSVDs of one kinematic set are binned, in velocity and on the sky.
 
+    ``hist_center`` of the configuration is not used: DYNAMITE centres its histograms on zero.
+
     Raises
     ------
     ConfigError
@@ -38,8 +40,6 @@ class KinematicSet:
     the first set alone."""
     hist_bins: int | None = None
     """Number of velocity bins, odd."""
-    hist_center: float = 0.0
-    """Centre of the histograms in km/s."""
 
     def __post_init__(self) -> None:
         """Refuse histograms that DYNAMITE cannot make."""
@@ -138,11 +138,10 @@ def _kinematic_set(path: Path, name: str, entry: Mapping[str, Any]) -> Kinematic
     # Files write numbers as text too ('203'), and "default" for values found from the data.
     given = {
         key: value
-        for key in ("hist_width", "hist_center", "hist_bins")
+        for key in ("hist_width", "hist_bins")
         if (value := entry.get(key, "default")) != "default"
     }
     try:
-        center = float(given.get("hist_center", 0.0))
         width = float(given["hist_width"]) if "hist_width" in given else None
         bins = int(given["hist_bins"]) if "hist_bins" in given else None
     except (TypeError, ValueError) as error:
@@ -155,5 +154,4 @@ def _kinematic_set(path: Path, name: str, entry: Mapping[str, Any]) -> Kinematic
         bin_file=str(entry.get("binfile", "bins.dat")),
         hist_width=width,
         hist_bins=bins,
-        hist_center=center,
     )

@@ -125,11 +125,6 @@ def read_dynamite(
     tubes, boxes = find_orbits(folder, "orblib"), find_orbits(folder, "orblibbox")
     layout = _layout(model, settings, kinematics, tubes)
     kinematic = layout.sets[layout.chosen]
-    if flip and kinematic.hist_center != 0:
-        raise ConfigError(
-            f"Kinematic set {kinematic.name}: hist_center={kinematic.hist_center} is not 0, so "
-            "tubes cannot be reversed: give flip_tubes=False."
-        )
     n_orbits = tubes.n_orbits * (2 if flip else 1) + boxes.n_orbits
     orbit_w = _weights(model, weights, n_orbits)
     properties = _properties(folder, tubes, boxes, flip, scale)
@@ -146,6 +141,29 @@ def read_dynamite(
         y=sky.y,
         properties={name: bundles.mean(values) for name, values in properties.items()},
     )
+
+
+def model_files(
+    model_dir: Path | str, config: Path | str | None = None, weights: Path | str | None = None
+) -> list[Path]:
+    """Return the files that a model is read from, and perhaps a few more of it.
+
+    Raises
+    ------
+    InputError
+        If there is no model, or it has no weights.
+    """
+    model = find_model(Path(model_dir))
+    found = [model.weights_file() if weights is None else Path(weights)]
+    for folder, pattern in (("datfil", "orblib*"), ("infil", "*")):
+        found += sorted(file for file in (model.library / folder).glob(pattern) if file.is_file())
+    if config is not None:
+        settings = read_config(Path(config))
+        names = {name for kin in settings.sets for name in (kin.aperture_file, kin.bin_file)}
+        inputs = settings.input_directory
+        beside = [] if inputs is None else [inputs / name for name in sorted(names)]
+        found += [Path(config), *(file for file in beside if file.is_file())]
+    return found
 
 
 def _weights(
@@ -227,7 +245,7 @@ def _velocities(kinematic: KinematicSet) -> NDArray[np.float64]:
     n_bins, width = kinematic.hist_bins or 0, kinematic.hist_width or 0.0
     # Counted from the middle, so that the grid is symmetric to the last bit.
     centres = (np.arange(n_bins) - n_bins // 2) * (width / n_bins)
-    return np.asarray(centres + kinematic.hist_center, np.float64)
+    return np.asarray(centres, np.float64)
 
 
 def _properties(
