@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 
+import h5py
 import numpy as np
 import pytest
 from astropy.io import fits
 
 from cubefit import FitResult
-from cubefit.errors import CubeFitError, InputError, StoreError
+from cubefit.errors import ConfigError, CubeFitError, InputError, StoreError
 from cubefit.galaxy import run, run_galaxy
 from cubefit.io import read_orbits
 
@@ -143,13 +144,6 @@ def test_orbits_of_other_bins_are_refused(files, tmp_path):
         go(files(BARE))
 
 
-def test_files_that_are_not_there_are_named(files, tmp_path):
-    path = files(BARE)
-    (tmp_path / "orbits.npz").unlink()
-    with pytest.raises(InputError, match=r"orbits\.npz does not exist"):
-        go(path)
-
-
 def test_bins_of_a_file_are_used(files, tmp_path):
     with np.load(tmp_path / "orbits.npz") as stored:
         table = np.column_stack((stored["xpix"], stored["ypix"], stored["binnum"]))
@@ -213,3 +207,104 @@ def test_settings_travel_into_the_file_and_its_products(files, tmp_path):
     assert settings["cube"]["lsf"] == "muse"
     assert settings["galaxy"]["redshift"] == 0.01
     assert header["OBJECT"] == "Mock"
+
+
+def test_what_is_read_beside_a_file_of_bins_counts(files, tmp_path):
+    with np.load(tmp_path / "orbits.npz") as stored:
+        ids, x, y = stored["binnum"] + 1, stored["xpix"], stored["ypix"]
+    order = np.lexsort((x, y))
+    (tmp_path / "bins.dat").write_text("\n".join(map(str, [ids.size, *ids[order]])))
+    aperture = tmp_path / "aperture.dat"
+    aperture.write_text("# corner\n-15 -15\n30 30\n0\n20 20\n")
+    path = files(BARE + '\n[bins]\npath = "bins.dat"')
+    assert go(path).steps_done == ALL
+    aperture.write_text("# corner\n-15 -15\n30 30\n25\n20 20\n")
+    assert go(path).steps_done[0] == "spectra"
+
+
+def test_air_taken_for_vacuum_is_done_again_and_found(files):
+    bare = 'lsf = "muse"\nmasks = []'
+    go(files(BARE, cube=('lsf = "muse"', bare)))
+    report = go(files(BARE, cube=('lsf = "muse"', bare + '\nmedium = "vacuum"')))
+    assert report.steps_done == ALL[1:]
+    assert any("km/s" in finding for finding in report.findings)
+
+
+def test_a_resolution_that_is_not_known_is_found(files):
+    unknown = go(files(BARE, cube=('lsf = "muse"', "")))
+    assert any("give cube.lsf" in finding for finding in unknown.findings)
+    ssp = ('normalization = "mass"', 'normalization = "mass"\nresolution = "as given"')
+    on_purpose = go(files(BARE, cube=('lsf = "muse"', ""), ssp=ssp))
+    assert on_purpose.findings == []
+
+
+def test_names_and_line_spreads_do_not_read_the_cube_again(files):
+    go(files(BARE))
+    assert go(files(BARE, name=('name = "Mock"', 'name = "Other"'))).steps_done == []
+    assert go(files(BARE, lsf=('lsf = "muse"', "lsf = 2.95"))).steps_done == ALL[2:]
+
+
+def test_finer_pixels_all_find_their_bin(files, tmp_path):
+    whole = go(files(BARE))
+    with fits.open(tmp_path / "cube.fits") as cube:
+        parts = []
+        for hdu, share in ((cube["DATA"], 4.0), (cube["STAT"], 4.0)):
+            values = hdu.data.repeat(2, axis=1).repeat(2, axis=2) / share
+            header = hdu.header.copy()
+            for axis in (1, 2):
+                header[f"CD{axis}_{axis}"] /= 2
+                header[f"CRPIX{axis}"] = 2 * header[f"CRPIX{axis}"] - 0.5
+            parts.append(fits.ImageHDU(values, header))
+        fits.HDUList([fits.PrimaryHDU(), *parts]).writeto(tmp_path / "fine.fits")
+    fine = go(files(BARE, cube=('path = "cube.fits"', 'path = "fine.fits"')))
+    assert fine.stats["n_voxels"] == whole.stats["n_voxels"]
+    assert len(FitResult.from_file(fine.h5_path).pixels.bins) == 4 * 400
+
+
+def test_spectra_that_are_binned_and_at_rest_already_are_fitted(files, tmp_path):
+    """As nGIST leaves them: one spectrum a bin, redshift taken out, positions in a table."""
+    whole = go(files(BARE, cube=('lsf = "muse"', 'lsf = "muse"\nmasks = []')))
+    with np.load(tmp_path / "out" / "spectra.npz") as prepared:
+        arrays = {key: prepared[key] for key in ("flux", "noise", "mask", "obs_pix")}
+    with h5py.File(tmp_path / "Mock_BinSpectra.hdf5", "w") as file:
+        file["SPEC"] = arrays["flux"].T
+        file["ESPEC"] = np.where(arrays["mask"], arrays["noise"], np.nan).T
+        file["LOGLAM"] = arrays["obs_pix"]
+    with np.load(tmp_path / "orbits.npz") as stored:
+        table = np.column_stack((stored["xpix"], stored["ypix"], stored["binnum"]))
+    np.savetxt(tmp_path / "table.txt", table)
+    cube = 'path = "Mock_BinSpectra.hdf5"\nmedium = "air"\nmasks = []'
+    binned = go(
+        files(
+            BARE + '\n[bins]\npath = "table.txt"',
+            cube=('path = "cube.fits"', cube),
+            out=('out = "out"', 'out = "other"'),
+        )
+    )
+    assert binned.findings == []
+    assert binned.stats["chi2_per_voxel"] < 1.2 * binned.noise_chi2
+    means = [FitResult.from_file(r.h5_path).mean("log_age") for r in (whole, binned)]
+    assert means[0] == pytest.approx(means[1], abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('path = "orbits.npz"', 'path = "none.npz"', r"orbits\.path = .*none\.npz"),
+        ('lsf = "muse"', 'lsf = "MUSE"', r"cube\.lsf = .*MUSE"),
+        ('lsf = "muse"', 'masks = ["emision"]', "masks"),
+        ('lsf = "muse"', 'format = "fits"', r"cube\.format"),
+    ],
+)
+def test_wrong_names_are_refused_before_anything_is_read(files, tmp_path, old, new, told):
+    with pytest.raises(ConfigError, match=told):
+        go(files(BARE, wrong=(old, new)))
+    assert not (tmp_path / "out" / "orbits.npz").exists()
+
+
+def test_checks_come_without_a_fit(files):
+    report = run_galaxy(files(BARE), check_only=True, verbose=False)
+    assert report.steps_done == ALL[:4]
+    assert report.findings == []
+    assert not report.h5_path.exists()
+    assert go(files(BARE)).steps_done == ALL[4:]

@@ -329,6 +329,7 @@ def test_files_cut_short_are_refused(tmp_path, rng, left):
 @given(seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=60)
 @example(seed=971240633)
+@example(seed=4102)
 def test_a_damaged_file_is_read_or_refused_clearly(tmp_path_factory, seed):
     rng = np.random.default_rng(seed)
     path = tmp_path_factory.mktemp("damaged") / "c.fits"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,6 +57,7 @@ def run(
     """
     with interruptible("run the same command again, finished steps are kept."):
         from cubefit.galaxy import run_galaxy
+        from cubefit.store.file_status import plain
 
         report = run_galaxy(settings, check_only=check_only, threads=threads, verbose=not quiet)
         if as_json:
@@ -64,7 +66,7 @@ def run(
                 "products": [str(path) for path in report.products],
                 "findings": report.findings,
                 "steps_done": report.steps_done,
-                "noise_chi2": report.noise_chi2,
+                "noise_chi2": plain(report.noise_chi2),
                 "fit": report.stats,
             }
             print(json.dumps(told, indent=2))
@@ -82,8 +84,12 @@ def summary(report: GalaxyReport) -> str:
     if not report.stats:
         found = f"{len(report.findings)} findings" if report.findings else "nothing found"
         return f"Checked, {found}; steps done now: {done}."
+    left = (
+        "no noise given"
+        if math.isnan(report.noise_chi2)
+        else f"noise alone leaves {report.noise_chi2:.4g}, for neighbouring pixels share it"
+    )
     return (
         f"{report.h5_path}: chi2 per voxel {report.stats['chi2_per_voxel']:.4g} over "
-        f"{report.stats['n_voxels']:,} voxels (noise alone leaves {report.noise_chi2:.4g}, for "
-        f"neighbouring pixels share it); steps done now: {done}."
+        f"{report.stats['n_voxels']:,} voxels ({left}); steps done now: {done}."
     )

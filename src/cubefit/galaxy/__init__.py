@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cubefit.galaxy.run import GalaxyReport, run_galaxy
-from cubefit.galaxy.settings import GalaxySettings, read_settings
+from cubefit.galaxy.settings import GalaxySettings
+from cubefit.galaxy.settings_file import read_settings
 from cubefit.galaxy.template import settings_template
 
 __all__ = ["GalaxyReport", "GalaxySettings", "read_settings", "run_galaxy", "settings_template"]

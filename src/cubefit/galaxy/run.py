@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from cubefit.errors import StoreError
 from cubefit.galaxy import orbits as orbit_step
 from cubefit.galaxy import populations as template_step
-from cubefit.galaxy.apart import require_apart
 from cubefit.galaxy.checks import check_inputs_of
 from cubefit.galaxy.fit import populate, solve
+from cubefit.galaxy.paths import require_apart, require_there
 from cubefit.galaxy.products import make_products
 from cubefit.galaxy.record import DoneStep, Record
-from cubefit.galaxy.settings import GalaxySettings, as_tables, read_settings
+from cubefit.galaxy.settings import GalaxySettings
+from cubefit.galaxy.settings_file import as_tables, read_settings
 from cubefit.galaxy.spectra import Prepared, prepare_spectra
 from cubefit.io.bins import bin_files
 from cubefit.io.npz import open_npz, write_npz
@@ -63,6 +64,7 @@ class GalaxyRun:
 
     def __init__(self, settings: GalaxySettings, *, threads: int | None, verbose: bool) -> None:
         require_apart(settings)
+        require_there(settings)
         self.settings = settings
         self.tables = as_tables(settings)
         self.folder = Path(settings.galaxy.out)

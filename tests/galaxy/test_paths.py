@@ -6,8 +6,8 @@ import pytest
 
 from cubefit.errors import ConfigError
 from cubefit.galaxy import run_galaxy
-from cubefit.galaxy.apart import require_apart
-from cubefit.galaxy.settings import read_settings
+from cubefit.galaxy.paths import require_apart
+from cubefit.galaxy.settings_file import read_settings
 
 SETTINGS = """
 [galaxy]

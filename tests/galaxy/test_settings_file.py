@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from cubefit.errors import ConfigError
-from cubefit.galaxy.settings import TABLES, as_tables, read_settings
+from cubefit.galaxy.settings import TABLES
+from cubefit.galaxy.settings_file import as_tables, read_settings
 from cubefit.galaxy.template import as_toml, settings_template
 
 LEAST = """
