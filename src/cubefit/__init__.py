@@ -21,7 +21,12 @@ _HOMES = {
     "file_info": "cubefit.store.file_info",
     "file_status": "cubefit.store.file_status",
     "open_h5": "cubefit.store.handle",
+    "read_bins": "cubefit.io",
+    "read_cube": "cubefit.io",
+    "read_orbits": "cubefit.io",
+    "read_ssp": "cubefit.io",
     "reconstruct_model_cube_single": "cubefit.reconstruction",
+    "run_galaxy": "cubefit.galaxy",
     "solve_global_kaczmarz": "cubefit.kaczmarz_solver",
 }
 
