@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,14 +29,25 @@ class WaveHeader:
     """In Angstrom, or in ln(Angstrom)."""
     kind: Literal["linear", "ln"]
     medium: Literal["air", "vacuum", ""]
-    """Empty where unknown; the header then says vacuum, as FITS has no third word."""
+    """Empty where unknown; the axis is then a plain one, that readers convert nothing of."""
 
     def cards(self) -> dict[str, tuple[Any, str]]:
         """Return the keywords of the third axis (Greisen et al. 2006, A&A 446, 747)."""
-        name = "AWAV" if self.medium == "air" else "WAVE"
         is_log = self.kind == "ln"
+        if not self.medium:
+            first = math.log(self.first) if is_log else self.first
+            name, unit = ("LNLAMBDA", "") if is_log else ("LAMBDA", "Angstrom")
+            told = ("ln(Angstrom), " if is_log else "") + "air or vacuum not known"
+            return {
+                "CTYPE3": (name, told),
+                "CRPIX3": (1.0, ""),
+                "CRVAL3": (first, ""),
+                "CDELT3": (self.step, ""),
+                "CUNIT3": (unit, ""),
+            }
+        name = "AWAV" if self.medium == "air" else "WAVE"
         return {
-            "CTYPE3": (f"{name}-LOG" if is_log else name, "air wavelength" * (name == "AWAV")),
+            "CTYPE3": (f"{name}-LOG" if is_log else name, f"wavelength in {self.medium}"),
             "CRPIX3": (1.0, ""),
             "CRVAL3": (self.first, ""),
             "CDELT3": (self.first * self.step if is_log else self.step, ""),
