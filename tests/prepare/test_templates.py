@@ -271,6 +271,12 @@ def test_masses_and_light_of_a_mixture_do_not_depend_on_the_normalisation(normal
     assert grid.mass_kind == "stars and remnants"
 
 
+@pytest.mark.parametrize("normalization", ["light", "mass"])
+def test_mass_to_light_is_that_of_the_library(library, ln_wave, normalization):
+    grid = prepared_templates(library, ln_wave, medium="air", normalization=normalization)
+    np.testing.assert_allclose(grid.mass_to_light, library.masses / grid.light, rtol=1e-12)
+
+
 def test_without_masses_they_count_what_was_formed(library, ln_wave):
     grid = prepared_templates(replace(library, masses=None), ln_wave, medium="air")
     np.testing.assert_allclose(grid.masses, 1.0 / grid.light, rtol=1e-12)

@@ -74,6 +74,11 @@ class TemplateGrid:
     source: str
     """Where the spectra come from."""
 
+    @property
+    def mass_to_light(self) -> Float:
+        """Mass over mean flux density in `norm_range`, shape (nZ, nAge, nAlpha); see `mass_kind`."""
+        return np.asarray(self.masses * self.divisor / self.light)
+
     def rows(self) -> list[tuple[str, str]]:
         """Return what was done, in words."""
         low, high = self.norm_range
