@@ -42,7 +42,7 @@ def test_run_says_what_it_did(cubefit, tmp_path):
     assert told["fit"]["chi2_per_voxel"] / told["noise_chi2"] < 1.1
     again = cubefit("run", path, "--quiet")
     assert "none, all were done before" in " ".join(again.output.split())
-    assert str(tmp_path / "out" / "products" / "cube.fits") in again.output
+    assert str(tmp_path / "out" / "products" / "cube-results.fits") in again.output
 
 
 def test_run_refuses_wrong_settings_before_anything_is_made(cubefit, tmp_path):
@@ -52,3 +52,18 @@ def test_run_refuses_wrong_settings_before_anything_is_made(cubefit, tmp_path):
     assert result.exit_code == 1
     assert "[fit] has no key 'methode'; did you mean 'method'?" in " ".join(result.stderr.split())
     assert not (tmp_path / "out").exists()
+
+
+def test_checks_that_complain_have_their_exit_code(cubefit, tmp_path):
+    sight = Sight(wave=(4900.0, 5250.0), ages=(2.0, 12.0))
+    write_mock(tmp_path, sight)
+    path = tmp_path / "galaxy.toml"
+    text = settings_text(sight)
+    path.write_text(text)
+    result = cubefit("run", "--check", path, "--quiet")
+    assert result.exit_code == 0
+    assert "Checked, nothing found" in " ".join(result.output.split())
+    path.write_text(text.replace("redshift = 0.01", "redshift = 0.0105"))
+    result = cubefit("run", "--check", path, "--quiet")
+    assert result.exit_code == 3
+    assert "Check: Lines shift" in " ".join(result.output.split())

@@ -136,7 +136,7 @@ def test_export_writes_what_it_says(cubefit, fitted, tmp_path):
     out = tmp_path / "a" / "b"
     result = cubefit("export", fitted, "--to", out)
     assert result.exit_code == 0, result.stderr
-    names = ["cube.fits", "cube-components.ecsv", "cube-spaxels.ecsv"]
+    names = ["cube-results.fits", "cube-components.ecsv", "cube-spaxels.ecsv"]
     assert result.stdout.split() == [str(out / name) for name in names]
     with fits.open(out / names[0]) as hdus, h5py.File(fitted) as file:
         assert (hdus["WEIGHTS"].data.ravel() == file["X_global"][()]).all()
@@ -149,7 +149,7 @@ def test_export_replaces_nothing_unless_told(cubefit, fitted, tmp_path):
     result = cubefit("export", fitted, "--to", tmp_path)
     assert result.exit_code == 1
     assert "cube-spaxels.ecsv exists: give another folder, or --overwrite" in result.stderr
-    assert not (tmp_path / "cube.fits").exists()
+    assert not (tmp_path / "cube-results.fits").exists()
     result = cubefit("export", fitted, "--to", tmp_path, "--overwrite", "--json")
     written = json.loads(result.stdout)["written"]
     assert len(written) == 3

@@ -151,7 +151,7 @@ def test_a_stopped_export_leaves_whole_files_only(fitted, tmp_path, monkeypatch,
     out = tmp_path / "out"
     arguments = ("export", fitted, "--to", out)
     assert "--overwrite" in stopped((FitResult, "to_ecsv"), raising_openly, *arguments)
-    assert [p.name for p in out.iterdir()] == ["cube.fits"]
+    assert [p.name for p in out.iterdir()] == ["cube-results.fits"]
     assert run_main(monkeypatch, *arguments) == 1
     assert run_main(monkeypatch, *arguments, "--overwrite") == 0
     assert len(list(out.iterdir())) == 3

@@ -21,14 +21,14 @@ def products(fitted):
 
 def test_all_that_was_asked_for_is_there(products):
     assert set(products) == {
-        *("cube.fits", "cube-model.fits", "cube-components.ecsv", "cube-spaxels.ecsv"),
+        *("cube-results.fits", "cube-model.fits", "cube-components.ecsv", "cube-spaxels.ecsv"),
         *("maps.png", "age-metallicity.png", "spectra.png"),
         *("residual-map.png", "residual-spectrum.png"),
     }
 
 
 def test_fits_files_hold_to_the_standard(products):
-    for name in ("cube.fits", "cube-model.fits"):
+    for name in ("cube-results.fits", "cube-model.fits"):
         with warnings.catch_warnings(), fits.open(products[name], checksum=True) as hdus:
             warnings.simplefilter("error")
             hdus.verify("exception")
@@ -36,7 +36,7 @@ def test_fits_files_hold_to_the_standard(products):
 
 def test_maps_are_where_the_cube_is_on_the_sky(products, fitted):
     truth = WCS(fits.getheader(fitted.galaxy.cube, "DATA")).celestial
-    with fits.open(products["cube.fits"]) as hdus:
+    with fits.open(products["cube-results.fits"]) as hdus:
         for hdu in hdus:
             if not hdu.name.startswith("MAP_"):
                 continue
@@ -90,7 +90,7 @@ def test_the_model_adds_up_to_that_of_the_fit(products, fitted):
 
 
 def test_pixels_outside_the_bins_are_blank(products, fitted):
-    with fits.open(products["cube.fits"]) as hdus:
+    with fits.open(products["cube-results.fits"]) as hdus:
         spaxel = hdus["MAP_SPAXEL"].data
         ages = hdus["MAP_LOG_AGE_BY_LIGHT"].data
     with fits.open(products["cube-model.fits"]) as hdus:

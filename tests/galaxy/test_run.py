@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import h5py
 import numpy as np
@@ -97,6 +98,35 @@ def test_a_wrong_centre_is_told_with_the_right_one(files):
     path = files(BARE, centre=("centre = [1.5, 0.0]", "centre = [9.0, 0.0]"))
     with pytest.raises(InputError, match=r"bins have no pixel of the cube"):
         go(path)
+
+
+def test_a_centre_that_is_a_pixel_off_is_told_with_the_right_one(files):
+    off = go(files(BARE, centre=("centre = [1.5, 0.0]", "centre = [0.0, 0.0]")))
+    told = next(finding for finding in off.findings if "set cube.centre" in finding)
+    found = [float(number) for number in re.search(r"\[(.*)\]", told).group(1).split(",")]
+    assert found == pytest.approx([1.5, 0.0], abs=0.4)
+
+
+def test_a_fit_that_describes_nothing_is_told(files):
+    light = ('normalization = "mass"', 'normalization = "light"')
+    report = go(files(BARE, ssp=light))
+    assert report.stats["chi2_per_voxel"] > 1.5 * report.noise_chi2
+    assert any("the model does not describe the data" in told for told in report.findings)
+
+
+def test_zeros_of_an_image_of_bins_are_none_where_told(files, tmp_path):
+    with np.load(tmp_path / "orbits.npz") as stored:
+        x, y, bins = stored["xpix"], stored["ypix"], stored["binnum"]
+    shape = fits.getdata(tmp_path / "cube.fits", "DATA").shape[1:]
+    image = np.zeros(shape, np.int32)
+    column, row = (np.rint((at - at.min()) / 1.5).astype(int) for at in (x, y))
+    image[row + 1, column + 3] = bins + 1
+    fits.writeto(tmp_path / "bins.fits", image)
+    with_bins = BARE + '\n[bins]\npath = "bins.fits"'
+    with pytest.raises(InputError, match="zero_is_bin"):
+        go(files(with_bins))
+    report = go(files(with_bins + "\nzero_is_bin = false"))
+    assert report.findings == []
 
 
 def test_a_flipped_velocity_axis_is_found(files, tmp_path):

@@ -79,7 +79,16 @@ def line_above(text, table, key):
         ),
         ("[galaxy]\nout = 'a'\n", "the table [cube] is missing: add it"),
         (LEAST.replace('out = "made"', ""), "[galaxy] lacks out: give it"),
-        (LEAST + "[fit]\nmethod = 'best'\n", "fit.method: invalid enum value 'best'"),
+        (
+            LEAST + "[fit]\nmethod = 'best'\n",
+            "fit.method: invalid enum value 'best'; choose of exact, kaczmarz.",
+        ),
+        (
+            LEAST.replace("[orbits]", "masks = ['gas']\n[orbits]"),
+            "choose of emission, sky, telluric, muse-laser",
+        ),
+        (LEAST.replace("[cube]", "redshift = 2998\n[cube]"), "give z, not km/s"),
+        (LEAST.replace("[orbits]", "LSF = 2\n[orbits]"), "did you mean 'lsf'?"),
         (LEAST + "[fit]\nepochs = 0\n", "fit.epochs: expected `int` >= 1"),
         (LEAST + "[fit]\nbuild = 1\n", "fit.build: expected `bool`, got `int`"),
         (LEAST + "[fit]\nregularization = -1\n", "regularization=-1.0: give a finite number"),

@@ -19,13 +19,13 @@ def fitted(populated):
 def test_all_files_carry_the_name_of_the_source(fitted, tmp_path):
     written = export_result(fitted, tmp_path / "deep" / "out")
     assert [p.name for p in written] == [
-        "cube.fits", "cube-components.ecsv", "cube-spaxels.ecsv"
+        "cube-results.fits", "cube-components.ecsv", "cube-spaxels.ecsv"
     ]  # fmt: skip
     with fits.open(written[0]) as hdus:
         assert {"WEIGHTS", "COMPONENTS", "SPAXELS"} <= {hdu.name for hdu in hdus}
 
 
-@pytest.mark.parametrize("name", ["cube.fits", "cube-components.ecsv", "cube-spaxels.ecsv"])
+@pytest.mark.parametrize("name", ["cube-results.fits", "cube-components.ecsv", "cube-spaxels.ecsv"])
 def test_nothing_is_written_where_one_file_is_in_the_way(fitted, tmp_path, name):
     out = tmp_path / "out"
     out.mkdir()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cubefit.cli.root import app, interruptible
+from cubefit.cli.root import EXIT_FOUND, app, interruptible
 from cubefit.cli.work import AsJson, Quiet, Threads
 from cubefit.errors import ConfigError
 
@@ -42,7 +42,8 @@ def init(
 def run(
     settings: Annotated[Path, typer.Argument(help="TOML file of settings.", readable=False)],
     check_only: Annotated[
-        bool, typer.Option("--check", help="End after the checks, before the fit.")
+        bool,
+        typer.Option("--check", help="End after the checks; exit code 3 if they find something."),
     ] = False,
     threads: Threads = None,
     as_json: AsJson = False,
@@ -70,12 +71,14 @@ def run(
                 "fit": report.stats,
             }
             print(json.dumps(told, indent=2))
-            return
-        print(summary(report))
-        for finding in report.findings:
-            print(f"Check: {finding}")
-        for path in report.products:
-            print(path)
+        else:
+            print(summary(report))
+            for finding in report.findings:
+                print(f"Check: {finding}")
+            for path in report.products:
+                print(path)
+        if check_only and report.findings:
+            raise typer.Exit(EXIT_FOUND)
 
 
 def summary(report: GalaxyReport) -> str:

@@ -80,7 +80,7 @@ def holds_bins(cube: IFUCube) -> bool:
 def bin_map_of(bins: BinsTable, orbits: OrbitLibrary, cube: IFUCube) -> BinMap:
     """Return the bins of the settings, else those that the cube states, else the orbits'."""
     if bins.path is not None:
-        return read_bins(Path(bins.path), bins.format)
+        return read_bins(Path(bins.path), bins.format, zero_is_bin=bins.zero_is_bin)
     if cube.binnum is not None and not holds_bins(cube):
         return bin_map(
             cube.binnum,

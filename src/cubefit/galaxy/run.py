@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cubefit.errors import StoreError
 from cubefit.galaxy import orbits as orbit_step
 from cubefit.galaxy import populations as template_step
-from cubefit.galaxy.checks import check_inputs_of
+from cubefit.galaxy.checks import check_inputs_of, misfit_findings
 from cubefit.galaxy.fit import populate, solve
 from cubefit.galaxy.paths import require_apart, require_there
 from cubefit.galaxy.products import make_products
@@ -83,11 +83,15 @@ class GalaxyRun:
         templates = self._templates(orbits, spectra)
         findings = self._checks(orbits, spectra, templates)
         stats = {} if check_only else self._fit(orbits, spectra, templates)
+        noise_chi2 = float(self.told["noise_chi2"] or "nan")
+        for message in misfit_findings(stats.get("chi2_per_voxel", 0.0), noise_chi2):
+            findings.append(message)
+            logger.warning("Check: %s", message)
         return GalaxyReport(
             h5_path=self.h5_path,
             products=[] if check_only else self._products(),
             stats=stats,
-            noise_chi2=float(self.told["noise_chi2"] or "nan"),
+            noise_chi2=noise_chi2,
             findings=findings,
             steps_done=self.steps_done,
         )
@@ -262,7 +266,7 @@ class GalaxyRun:
 
 def spectrum_arrays(found: Prepared) -> Arrays:
     """Return spectra as arrays by name; without ``noise`` where there is none."""
-    names = ("flux", "noise", "mask", "obs_pix", "x", "y", "binnum", "fwhm_wave", "fwhm")
+    names = ("flux", "noise", "mask", "obs_pix", "x", "y", "binnum", "light", "fwhm_wave", "fwhm")
     arrays = {name: getattr(found, name) for name in names}
     return {name: array for name, array in arrays.items() if array is not None}
 

@@ -25,7 +25,7 @@ class GalaxyTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     out: Annotated[str, Meta(description="Folder of all that is made.", examples=["galaxy"])]
     redshift: Annotated[
         float,
-        Meta(gt=-0.1, lt=10, description="z of the galaxy's centre, v/c of the observed lines."),
+        Meta(description="z of the galaxy's centre, not km/s."),
     ] = 0.0
     name: Annotated[str, Meta(description="For titles and headers.")] = ""
 
@@ -98,7 +98,7 @@ class CubeTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
     masks: Annotated[
         tuple[LineList, ...],
-        Meta(description="Named line lists to mask: emission, sky, telluric, muse-laser."),
+        Meta(description="Lines to mask: emission (H beta too), sky, telluric, muse-laser."),
     ] = ("emission", "sky")
     mask_lines: Annotated[
         tuple[Pair, ...],
@@ -122,13 +122,21 @@ class BinsTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     path: Annotated[
         str | None,
         Meta(
-            description="Bins: nGIST, vorbin, PowerBin, bins.dat, FITS; default the orbits'.",
+            description="Bins: nGIST, vorbin, PowerBin, bins.dat, FITS; positions in arcsec from "
+            "the galaxy's centre, along columns and rows; default the orbits'.",
             examples=["bins.fits"],
         ),
     ] = None
     format: Annotated[BinFormat, Meta(description="auto, ngist, image, npz, text or dynamite.")] = (
         "auto"
     )
+    zero_is_bin: Annotated[
+        bool | None,
+        Meta(
+            description="Whether 0 in the file is a bin, or none; default what the format says.",
+            examples=[False],
+        ),
+    ] = None
     tolerance: Annotated[
         Positive | None,
         Meta(
@@ -201,8 +209,11 @@ class SSPTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
     normalization: Annotated[
         Literal["light", "mass"],
-        Meta(description="Weights are light (each template of mean 1), or mass formed."),
-    ] = "light"
+        Meta(
+            description="What weights are: mass formed, or light (each template of mean 1). With "
+            "fit.orbit_weights it must be what those are: dynamical models give mass."
+        ),
+    ] = "mass"
     ages: Annotated[
         Pair | None,
         Meta(description="Youngest and oldest in use, Gyr; default all.", examples=[[0.1, 14.0]]),

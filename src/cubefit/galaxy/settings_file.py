@@ -8,14 +8,14 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from cubefit.config import require_smoothness
 from cubefit.errors import ConfigError
 from cubefit.galaxy.paths import with_absolute_paths
-from cubefit.galaxy.settings import TABLES, GalaxySettings, OrbitsTable
+from cubefit.galaxy.settings import TABLES, CubeTable, GalaxySettings, OrbitsTable
 
 LEAST_ANGSTROM: Final = 100.0
 """Wavelengths below are no optical ones in Angstrom, but in nanometres or microns."""
@@ -69,23 +69,41 @@ def settings_of(given: Mapping[str, Any], path: Path) -> GalaxySettings:
 
 
 def require_consistent(settings: GalaxySettings, path: Path) -> None:
-    """Raise ConfigError at settings that contradict one another."""
-    cube, orbits, ssp, fit = settings.cube, settings.orbits, settings.ssp, settings.fit
-    if not isinstance(fit.regularization, str):
-        require_smoothness(fit.regularization)
+    """Raise ConfigError at settings that contradict one another or cannot be meant."""
+    if not isinstance(settings.fit.regularization, str):
+        require_smoothness(settings.fit.regularization)
+    if not -0.1 < settings.galaxy.redshift < 10:
+        raise ConfigError(
+            f"{path}: galaxy.redshift = {settings.galaxy.redshift:g}: give z, not km/s (divide by "
+            "299792.458)."
+        )
+    require_cube(settings.cube, path)
+    for key in ("ages", "metals", "alphas"):
+        require_rising(f"{path}: ssp.{key}", getattr(settings.ssp, key))
+    require_options(settings.orbits, path)
+    require_bundles(settings.orbits, path)
+
+
+def require_cube(cube: CubeTable, path: Path) -> None:
+    """Raise ConfigError at a resolution or a range of wavelengths that cannot be meant."""
     if isinstance(cube.lsf, float) and cube.lsf <= 0:
         raise ConfigError(f"{path}: cube.lsf = {cube.lsf}: give a FWHM above 0.")
-    pairs = {"cube.wave_range": cube.wave_range}
-    pairs |= {f"ssp.{key}": getattr(ssp, key) for key in ("ages", "metals", "alphas")}
-    for name, pair in pairs.items():
-        if pair is not None and not pair[0] <= pair[1]:
-            raise ConfigError(f"{path}: {name} = {list(pair)}: give the lower first.")
+    require_rising(f"{path}: cube.wave_range", cube.wave_range)
     if cube.wave_range is not None and cube.wave_range[0] < LEAST_ANGSTROM:
         raise ConfigError(
             f"{path}: cube.wave_range = {list(cube.wave_range)}: give Angstrom, from "
             f"{LEAST_ANGSTROM:g} on."
         )
-    require_options(orbits, path)
+
+
+def require_rising(name: str, pair: tuple[float, float] | None) -> None:
+    """Raise ConfigError unless the first of two numbers is the lower."""
+    if pair is not None and not pair[0] <= pair[1]:
+        raise ConfigError(f"{name} = {list(pair)}: give the lower first.")
+
+
+def require_bundles(orbits: OrbitsTable, path: Path) -> None:
+    """Raise ConfigError at ways to bundle orbits that are none, or several."""
     for key in ("radius", "circularity"):
         bins = getattr(orbits, key)
         if isinstance(bins, tuple) and (len(bins) < 2 or list(bins) != sorted(set(bins))):
@@ -148,7 +166,7 @@ def _leaves(value: Any, where: str) -> Iterator[tuple[str, Any]]:
 
 
 def _nearest(word: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
-    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    found = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.5)
     return f"did you mean {found[0]!r}?" if found else f"choose one of {', '.join(known)}"
 
 
@@ -162,4 +180,21 @@ def _in_words(problem: str) -> str:
         if not where:
             return f"the table [{name}] is missing: add it; `cubefit init` writes all of them."
         return f"[{where}] lacks {name}: give it; `cubefit init` explains every key."
-    return f"{where}: {told[0].lower()}{told[1:]}; `cubefit init` explains every key."
+    choices = choices_of(where) if told.startswith("Invalid enum value") else ()
+    mend = f"choose of {', '.join(choices)}" if choices else "`cubefit init` explains every key"
+    return f"{where}: {told[0].lower()}{told[1:]}; {mend}."
+
+
+def choices_of(where: str) -> tuple[str, ...]:
+    """Return the words that a key may have, such as of ``cube.medium``."""
+    table, _, key = where.partition(".")
+    key = key.partition("[")[0]
+    return tuple(_words(get_type_hints(TABLES[table])[key]))
+
+
+def _words(kind: Any) -> Iterator[str]:
+    if get_origin(kind) is Literal:
+        yield from (word for word in get_args(kind) if isinstance(word, str))
+    else:
+        for part in get_args(kind):
+            yield from _words(part)

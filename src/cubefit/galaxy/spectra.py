@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubefit.errors import ConfigError, InputError
-from cubefit.galaxy.pixels import image_plane, sky_pixels, wave_axis
+from cubefit.galaxy.pixels import SkyPixels, image_plane, sky_pixels, wave_axis
 from cubefit.galaxy.settings import BinsTable, CubeTable
 from cubefit.io.cubes import IFUCube, read_cube
 from cubefit.io.orbits import OrbitLibrary
@@ -52,6 +52,8 @@ class Prepared:
     y: Float
     binnum: NDArray[np.int32]
     """Bin of each of them, shape (nPix,)."""
+    light: Float
+    """White light of each of them, shape (nPix,); NaN where none is known."""
     fwhm_wave: Float
     """Observed wavelengths at which the cube states its resolution; may be empty."""
     fwhm: Float
@@ -90,7 +92,8 @@ def prepare_spectra(
     if table.wave_range is not None:
         cube = whole.trimmed(observed_range(table.wave_range, medium, to_take_out))
     pixels = sky_pixels(cube, table, bins, orbits)
-    observed = observed_spectra(cube, medium, table, pixels.of_cube)
+    light = white_light(cube.blocks(), cube.wave)
+    observed = observed_spectra(cube, medium, table, pixels.of_cube, light)
     rest = in_rest_frame(observed, z=to_take_out, to_medium=medium)
     obs_pix = ln_grid(rest.wave_edges, wave_range=table.wave_range, velscale_kms=table.velscale_kms)
     ln_edges = edges_of(obs_pix)
@@ -105,6 +108,7 @@ def prepare_spectra(
         x=pixels.x,
         y=pixels.y,
         binnum=pixels.binnum,
+        light=pixel_light(light, pixels),
         fwhm_wave=np.empty(0) if whole.fwhm is None else whole.wave,
         fwhm=np.empty(0) if whole.fwhm is None else np.asarray(whole.fwhm, np.float64),
         noise_chi2=noise_chi2(rest, ln_edges) if spectra.has_noise else math.nan,
@@ -127,13 +131,30 @@ def observed_range(rest: tuple[float, float], medium: str, redshift: float) -> t
     return low * (1.0 - BEYOND), high * (1.0 + BEYOND)
 
 
+def pixel_light(light: WhiteLight, pixels: SkyPixels) -> Float:
+    """Return the white light of the pixels in bins, shape (nPix,).
+
+    Of a cube that holds one spectrum a bin it is even within bins.
+    """
+    inside = pixels.of_cube >= 0
+    if np.array_equal(pixels.of_cube[inside], pixels.binnum):
+        return light.signal[inside]
+    of_bin = np.full(int(pixels.binnum.max()) + 1, np.nan)
+    of_bin[pixels.of_cube[inside]] = light.signal[inside]
+    return np.asarray((of_bin / np.bincount(pixels.binnum))[pixels.binnum])
+
+
 def observed_pixel(rest: Spectra, redshift: float) -> float:
     """Return the median width of pixels as they were observed, Angstrom."""
     return float(np.median(rest.widths)) * (1.0 + redshift)
 
 
 def observed_spectra(
-    cube: IFUCube, medium: str, table: CubeTable, binnum: NDArray[np.int32]
+    cube: IFUCube,
+    medium: str,
+    table: CubeTable,
+    binnum: NDArray[np.int32],
+    light: WhiteLight,
 ) -> Spectra:
     """Return the spectra of the bins at observed wavelengths.
 
@@ -145,7 +166,6 @@ def observed_spectra(
             f"cube.covariance = {table.covariance}: {cube.source} is binned already, and its noise "
             "is that of the bins: leave it out."
         )
-    light = white_light(cube.blocks(), cube.wave)
     use = chosen_pixels(light, cube, table)
     blocks = (replace(block, mask=block.mask & use[:, None]) for block in cube.blocks())
     found = binned(

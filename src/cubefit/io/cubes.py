@@ -89,17 +89,15 @@ def read_cube(
         The file. FITS files may be compressed (``.fits.gz``), and are then held in memory while
         they are read.
     format : str, optional
-        ========== ================================================= ====================
-        name       flux, error and flags                             medium unless stated
-        ========== ================================================= ====================
-        muse       DATA, STAT (variance), DQ (0 = good)              air
-        califa     first HDU, ERROR (one sigma), BADPIX (0 = good)   air
-        manga      FLUX, IVAR, MASK (DONOTUSE), by WAVE              vacuum
-        e3d        table DATA_SPE, STAT_SPE (variance), QUAL_SPE     air
-        ngist      SPEC, ESPEC by LOGLAM: ``ngist-bins`` (one        must be given
-                   sigma) or ``ngist-all`` (variance) by the name
-        plain      flux, noise (one sigma), mask (True = use), wave  must be given
-        ========== ================================================= ====================
+        Name, what holds flux, error and flags, and the medium unless stated:
+
+        - ``muse``: DATA, STAT (variance), DQ (0 = good); air.
+        - ``califa``: first HDU, ERROR (one sigma), BADPIX (0 = good); air.
+        - ``manga``: FLUX, IVAR, MASK (DONOTUSE), by WAVE; vacuum.
+        - ``e3d``: table DATA_SPE, STAT_SPE (variance), QUAL_SPE; air.
+        - ``ngist``: SPEC, ESPEC by LOGLAM, ``ngist-bins`` (one sigma) or ``ngist-all`` (variance)
+          by the name; must be given.
+        - ``plain``: flux, noise (one sigma), mask (True = use), wave; must be given.
 
         By default it is found out by what the file holds.
     medium : {"air", "vacuum"}, optional

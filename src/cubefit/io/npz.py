@@ -37,6 +37,7 @@ def open_npz(path: Path) -> Iterator[NpzFile]:
     if not path.is_file():
         raise InputError(f"{path} is no file: give an npz file (np.savez).")
     try:
+        _require_no_fits(path)
         # Our own stream, because NumPy leaves its own open when it stumbles over a damaged file.
         with (
             path.open("rb") as stream,
@@ -51,6 +52,12 @@ def open_npz(path: Path) -> Iterator[NpzFile]:
         raise InputError(
             f"{path} cannot be read as npz of plain arrays ({error}): save it anew with np.savez."
         ) from error
+
+
+def _require_no_fits(path: Path) -> None:
+    with path.open("rb") as stream:
+        if stream.read(6) == b"SIMPLE":
+            raise InputError(f"{path} is a FITS file, where an npz file is due: give that.")
 
 
 def _archive(stored: object, path: Path) -> NpzFile:

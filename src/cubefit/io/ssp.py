@@ -71,7 +71,8 @@ def read_ssp(
         that do not say it need it.
     wave_range : tuple of float, optional
         Wavelengths (Angstrom, in the library's medium) that must be covered; a few pixels more
-        are kept. Default all. Fluxes outside may be anything.
+        are kept. Default all, where E-MILES has no one resolution (``fwhm`` is None then).
+        Fluxes outside may be anything.
     format : {"auto", "miles", "ppxf", "npz"}
         By default a folder is ``miles``, and a file with pPXF's keys and no others ``ppxf``.
     axes : sequence of str, optional

@@ -76,7 +76,7 @@ class TemplateGrid:
 
     @property
     def mass_to_light(self) -> Float:
-        """Mass over mean flux density in `norm_range`, shape (nZ, nAge, nAlpha); see `mass_kind`."""
+        """Mass (see `mass_kind`) over mean flux density in `norm_range`, (nZ, nAge, nAlpha)."""
         return np.asarray(self.masses * self.divisor / self.light)
 
     def rows(self) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ def exported_files(path: Path, folder: Path) -> tuple[Path, Path, Path, Path]:
     """Return where `export_result` writes: FITS, components, spaxels, model cube."""
     stem = path.stem
     return (
-        folder / f"{stem}.fits",
+        folder / f"{stem}-results.fits",
         folder / f"{stem}-components.ecsv",
         folder / f"{stem}-spaxels.ecsv",
         folder / f"{stem}-model.fits",

@@ -155,7 +155,7 @@ def _verdict(found: float, others: dict[str, float], least: float, n: int) -> tu
             "right: check that both have the same bins, the same centre and position angle, and "
             "that LOSVDs keep their light."
         )
-    return True, f"{told}: same order."
+    return True, f"{told} (at least {least:.2f} is due): same order."
 
 
 def _require_sizes(losvd: NDArray[np.floating], weights: Float, flux_per_bin: Float) -> None:
