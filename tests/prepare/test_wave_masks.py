@@ -33,13 +33,14 @@ def test_emission_lines_are_masked_in_air_at_rest():
 def test_frames_and_media_agree(z, names):
     """A pixel is masked or not, whatever its wavelength is called."""
     settings = {"z": z, "lines": [(5183.6, 500.0)] if not names else []}
-    observed = line_mask(AIR, names, medium="air", **settings)
-    at_rest = rest_frame_edges(AIR, "air", z=z, to_medium="air")
+    air = AIR + 0.0137  # beside the round numbers at which bands end
+    observed = line_mask(air, names, medium="air", **settings)
+    at_rest = rest_frame_edges(air, "air", z=z, to_medium="air")
     rest = line_mask(at_rest, names, medium="air", frame="rest", **settings)
     # Centres just at the end of a range may fall on either side.
     assert (observed != rest).sum() <= 2
     if names:
-        vacuum = line_mask(air_to_vacuum(AIR), names, medium="vacuum", **settings)
+        vacuum = line_mask(air_to_vacuum(air), names, medium="vacuum", **settings)
         assert (observed != vacuum).sum() <= 2
 
 
