@@ -31,7 +31,9 @@ def test_flux_is_conserved_between_any_two_source_edges(cut, seed):
     flux = np.random.default_rng(seed).random(50)
     ln_edges = np.log([source[0], source[cut], source[-1]])
     rebinned = log_rebin_linear(flux, source, ln_edges)
-    np.testing.assert_allclose(rebinned, [flux[:cut].mean(), flux[cut:].mean()], rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(
+        rebinned, [flux[:cut].mean(), flux[cut:].mean()], rtol=1e-9, atol=1e-11
+    )
 
 
 @given(slope=st.floats(-1e-3, 1e-3), level=st.floats(0.5, 10.0))
