@@ -15,8 +15,9 @@ from tests.galaxy.mock import Fitted, Sight, fit_mock, spaxel_errors
 from cubefit import FitResult
 from cubefit.demo import mean_rms, total_error
 from cubefit.galaxy import run_galaxy
-from cubefit.prepare.observed_rebin import log_rebinned, pixel_overlaps
+from cubefit.prepare.observed_rebin import log_rebinned
 from cubefit.prepare.spectra import Spectra
+from cubefit.spectra.rebin import bin_overlaps
 
 NO_PICTURES = "[products]\npictures = []"
 
@@ -24,7 +25,7 @@ NO_PICTURES = "[products]\npictures = []"
 def by_overlap(spectra: Spectra, ln_edges: NDArray[np.float64]) -> Spectra:
     """Share flux evenly by overlap, as simple rebinning does."""
     found = log_rebinned(spectra, ln_edges)
-    shares = pixel_overlaps(spectra.wave_edges, found.wave_edges)
+    shares = bin_overlaps(spectra.wave_edges, found.wave_edges)
     flux = np.where(spectra.mask, spectra.flux, 0.0) @ shares / found.widths
     return replace(found, flux=np.where(found.mask, flux, 0.0))
 

@@ -59,8 +59,6 @@ class Observation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """That the fitted wavelengths are free of."""
     medium: Literal["air", "vacuum", ""] = ""
     """Of the fitted wavelengths."""
-    is_summed: bool = True
-    """Whether the spectrum of a spaxel is the sum over its pixels."""
     settings: dict[str, Any] = {}
     """That the arrays were made with."""
 

@@ -22,7 +22,7 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--disable-dev-shm-usage", "--hide-scrollbars", "--window-size=1400,1330",
 )  # fmt: skip
-WAIT_S = 120.0
+WAIT_S = 60.0
 
 
 class Dashboard:

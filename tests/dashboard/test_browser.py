@@ -54,7 +54,7 @@ def test_a_fit_is_followed_through_its_death_and_its_second_life(browser, fits, 
             lambda: len(browser.drawn("curve_train_rmse_ewma")["x"]), "there are points of a curve"
         )
         browser.until(
-            lambda: len(browser.drawn("curve_train_rmse_ewma")["x"]) > rows, "the curves grow"
+            lambda: len(browser.drawn("curve_train_rmse_ewma")["x"]) > rows + 1, "the curves grow"
         )
         before = browser.drawn("spectrum")
         browser.click_in("map", 0.5, 2.0)  # column 1, row 4: spaxel 8

@@ -228,7 +228,7 @@ def test_bins_alone_have_no_positions(tmp_path):
     ("text", "words"),
     [
         ("0 0 1\n0 1\n", "lines of 2, 3 numbers"),
-        ("one two three\n", "no table of numbers"),
+        ("one two three\n", "holds no plain numbers"),
         ("# nothing\n", "lines of no numbers"),
         ("0 0 1.5\n", "not whole numbers"),
         ("nan 0 1\n", "x is not one finite number"),

@@ -353,7 +353,7 @@ def test_orbit_classes_of_another_library_are_refused(model):
     with pytest.raises(InputError, match="5 x 1 dithers x 4 orbits are due"):
         read_dynamite(model.ml, model.config)
     (datfil / "orblib.dat_orbclass.out").write_text("1.0 *** 2.0")
-    with pytest.raises(InputError, match=r"holds no numbers|is no table of numbers"):
+    with pytest.raises(InputError, match="holds no numbers"):
         read_dynamite(model.ml, model.config)
     numbers = -np.ones(5 * N_TUBES)
     (datfil / "orblib.dat_orbclass.out").write_text(" ".join(map(str, numbers)))
@@ -380,7 +380,7 @@ def test_damaged_weights_are_refused(model):
             "announces 24 pixels and holds 24, but .* 5 x 4",
         ),
         ("aperture.dat", "-3 -1.5\n6 4\n37.5\n6.4 3.75\n", "corner, extent"),
-        ("aperture.dat", "a b", "is no table of numbers"),
+        ("aperture.dat", "a b", "holds no plain numbers"),
         ("bins.dat", "24\n1 2 3", "announces 24 pixels and holds 3"),
         ("bins.dat", "24\n" + "1 3 " * 12, "names 2 bins from 1 to 3"),
         ("bins.dat", "24\n" + "0 " * 24, "names 0 bins"),

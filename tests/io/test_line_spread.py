@@ -20,7 +20,7 @@ def test_two_columns_read_back(tmp_path):
         ("4800 2.9\n5000\n", "two numbers"),
         ("4800 2.9\n", "two or more lines"),
         ("", "two or more lines"),
-        ("lambda fwhm\n4800 2.9\n", "table of numbers"),
+        ("lambda fwhm\n4800 2.9\n", "holds no plain numbers"),
         ("5000 2.9\n4800 2.8\n", "increase"),
         ("4800 2.9\n5000 -2\n", "above 0"),
         ("4800 2.9\n5000 nan\n", "above 0"),
@@ -37,5 +37,5 @@ def test_other_tables_are_refused(tmp_path, text, message):
 def test_missing_and_binary_files_are_refused(tmp_path):
     (tmp_path / "lsf.npy").write_bytes(b"\x93NUMPY\xff\xfe")
     for name in ("lsf.npy", "nowhere.txt"):
-        with pytest.raises(InputError, match="table of numbers"):
+        with pytest.raises(InputError, match="holds no plain numbers"):
             read_line_spread(tmp_path / name)

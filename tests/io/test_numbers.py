@@ -25,11 +25,11 @@ def test_anything_else_is_refused(tmp_path, text):
     path = tmp_path / "w.txt"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(InputError, match="is no table of numbers"):
+    with pytest.raises(InputError, match="holds no plain numbers"):
         read_numbers(path)
 
 
 def test_a_damaged_npy_is_refused(tmp_path):
     (tmp_path / "w.npy").write_bytes(b"none")
-    with pytest.raises(InputError, match="is no table of numbers"):
+    with pytest.raises(InputError, match="holds no plain numbers"):
         read_numbers(tmp_path / "w.npy")

@@ -5,10 +5,9 @@ from hypothesis import strategies as st
 from scipy.special import ndtr
 
 from cubefit.errors import ConfigError, GridError
-from cubefit.prepare.observed_rebin import ln_grid, log_rebinned, noise_chi2, pixel_overlaps
+from cubefit.prepare.observed_rebin import ln_grid, log_rebinned, noise_chi2
 from cubefit.prepare.spectra import Spectra
 from cubefit.spectra.grids import edges_of
-from cubefit.spectra.rebin import overlap_matrix
 
 seeds = st.integers(0, 2**32 - 1)
 widths = st.lists(st.floats(0.05, 5.0), min_size=1, max_size=30)
@@ -141,29 +140,6 @@ def test_noise_that_is_not_known_stays_so():
     spectra = make(np.arange(5000.0, 5007.0), 1)
     spectra.noise[:] = np.nan
     assert not log_rebinned(spectra, np.log([5001.0, 5002.5, 5004.0])).has_noise
-
-
-@given(source=widths, target=widths)
-def test_sparse_overlaps_are_the_dense_ones(source, target):
-    source_edges = edges_from(source, 0.0, 1.0)
-    target_edges = edges_from(target, 0.2, 0.9)
-    expected = overlap_matrix(source_edges, target_edges) * np.diff(target_edges)
-    found = pixel_overlaps(source_edges, target_edges)
-    np.testing.assert_allclose(found.toarray(), expected, atol=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("source", "target", "words"),
-    [
-        ([0, 1, 1, 2], [0, 1], "Source pixel edges"),
-        ([0, 1, 2], [1, 0], "Target pixel edges"),
-        ([0, 1, 2], [0.5, 2.1], "Spectra cover 0.00-2.00 A, but the grid needs 0.50-2.10"),
-        ([0, 1, 2], [-0.1, 1], "narrow the requested range"),
-    ],
-)
-def test_overlaps_refuse_edges_that_do_not_fit(source, target, words):
-    with pytest.raises(GridError, match=words):
-        pixel_overlaps(np.array(source, float), np.array(target, float))
 
 
 @given(

@@ -10,9 +10,9 @@ from scipy.special import erf
 from cubefit.errors import ConfigError, GridError, InputError
 from cubefit.prepare.air import air_to_vacuum, vacuum_to_air
 from cubefit.prepare.resolution import FWHM_PER_SIGMA, LineSpread
-from cubefit.prepare.ssp_library import SSPLibrary, edges_between
+from cubefit.prepare.ssp_library import SSPLibrary
 from cubefit.prepare.templates import needed_wave_range, prepared_templates, template_ln_grid
-from cubefit.spectra.grids import edges_of, require_cover, step_of
+from cubefit.spectra.grids import edges_between, edges_of, require_cover, step_of
 
 LINES = (4861.33, 5015.7, 5175.0, 5270.0)
 SIGMA = 2.5 / math.sqrt(8 * math.log(2))

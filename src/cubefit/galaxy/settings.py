@@ -16,6 +16,13 @@ BinFormat: TypeAlias = Literal["auto", "ngist", "image", "npz", "text", "dynamit
 OrbitFormat: TypeAlias = Literal["auto", "npz", "dynamite", "agama"]
 SSPFormat: TypeAlias = Literal["auto", "miles", "ppxf", "npz"]
 LineList: TypeAlias = Literal["emission", "sky", "telluric", "muse-laser"]
+MediumKey: TypeAlias = Annotated[
+    Literal["air", "vacuum"] | None,
+    Meta(
+        description="Of its wavelengths; default what the format says, if it does.",
+        examples=["vacuum"],
+    ),
+]
 Degree: TypeAlias = Annotated[int, Meta(ge=0, le=50)]
 
 
@@ -38,13 +45,7 @@ class CubeTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         CubeFormat,
         Meta(description="auto, muse, califa, manga, e3d, ngist, ngist-bins, ngist-all or plain."),
     ] = "auto"
-    medium: Annotated[
-        Literal["air", "vacuum"] | None,
-        Meta(
-            description="Of its wavelengths; default what the format says, if it does.",
-            examples=["vacuum"],
-        ),
-    ] = None
+    medium: MediumKey = None
     pixel_scale: Annotated[
         Positive | None,
         Meta(
@@ -200,13 +201,7 @@ class SSPTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str, Meta(description="npz of pPXF, folder of MILES files, or npz.", examples=["emiles"])
     ]
     format: Annotated[SSPFormat, Meta(description="auto, miles, ppxf or npz.")] = "auto"
-    medium: Annotated[
-        Literal["air", "vacuum"] | None,
-        Meta(
-            description="Of its wavelengths; default what the format says, if it does.",
-            examples=["vacuum"],
-        ),
-    ] = None
+    medium: MediumKey = None
     normalization: Annotated[
         Literal["light", "mass"],
         Meta(

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from cubefit.errors import ConfigError, InputError
-from cubefit.io.cube_formats.fits_files import FitsFile, first_bytes, fits_file, is_fits
 from cubefit.io.cube_formats.sky import axis_scale, pixel_positions
 from cubefit.io.dynamite.apertures import read_apertures
+from cubefit.io.fits_files import FitsFile, first_bytes, fits_file, is_fits
 from cubefit.io.npz import open_npz
 from cubefit.io.numbers import number_rows
 

@@ -12,7 +12,7 @@ from typing import Final
 from cubefit.errors import ConfigError, InputError
 from cubefit.io.cube_formats import califa, e3d, manga, muse, ngist, plain, plain_fits
 from cubefit.io.cube_formats.cube import IFUCube
-from cubefit.io.cube_formats.fits_files import (
+from cubefit.io.fits_files import (
     FitsFile,
     first_bytes,
     fits_file,

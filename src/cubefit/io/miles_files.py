@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 from astropy.io import fits
-from astropy.utils.exceptions import AstropyUserWarning
 
-from cubefit.errors import CubeFitError, InputError
+from cubefit.errors import InputError
+from cubefit.io.fits_files import reading_fits
 from cubefit.prepare.resolution import FWHM_PER_SIGMA
 from cubefit.prepare.ssp_library import pixels_covering
 from cubefit.spectra.grids import SPEED_OF_LIGHT_KMS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -44,9 +42,6 @@ INFRARED_SIGMA_KMS: Final = 60.0
 
 GridPoint: TypeAlias = tuple[float, float, float]
 """[M/H] in dex, age in Gyr, [alpha/Fe] in dex."""
-
-_FITS_ERRORS: Final = (OSError, ValueError, TypeError, KeyError, IndexError, fits.VerifyError)
-"""What astropy raises on damaged headers and data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,7 +247,8 @@ def _read_spectrum(
     file: MilesFile, wave_range: tuple[float, float] | None
 ) -> tuple[LinearAxis, NDArray[np.float64]]:
     # Our own stream, because astropy leaves its own open when it stumbles over a damaged header.
-    with _reading_fits(file.path), file.path.open("rb") as stream, fits.open(stream) as hdus:
+    mend = "download the file again"
+    with reading_fits(file.path, mend), file.path.open("rb") as stream, fits.open(stream) as hdus:
         axis = _linear_axis(file.path, hdus[0])
         _require_same_labels(file, str(hdus[0].header.get("COMMENT", "")))
         window = axis.window(wave_range, str(file.path))
@@ -265,22 +261,6 @@ def _read_spectrum(
             f"{high:.1f} A: choose a wave_range without them, or download the file again."
         )
     return axis, flux
-
-
-@contextmanager
-def _reading_fits(path: Path) -> Iterator[None]:
-    """Turn what astropy raises on damaged files, or warns of short ones, into InputError."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AstropyUserWarning)  # odd cards elsewhere in the header
-        warnings.filterwarnings("error", "File may have been truncated", AstropyUserWarning)
-        try:
-            yield
-        except CubeFitError:
-            raise
-        except (*_FITS_ERRORS, AstropyUserWarning) as error:
-            raise InputError(
-                f"{path} cannot be read as FITS ({error}): download the file again."
-            ) from error
 
 
 def _linear_axis(path: Path, hdu: fits.PrimaryHDU) -> LinearAxis:

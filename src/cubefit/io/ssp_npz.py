@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from cubefit.errors import ConfigError, InputError
 from cubefit.io.npz import open_npz
-from cubefit.prepare.ssp_library import SSPLibrary, edges_between, pixels_covering
+from cubefit.prepare.ssp_library import SSPLibrary, pixels_covering
+from cubefit.spectra.grids import edges_between
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

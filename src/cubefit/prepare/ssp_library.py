@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cubefit.errors import GridError, InputError
 from cubefit.prepare.air import require_medium
+from cubefit.spectra.grids import edges_between
 
 Float = NDArray[np.float64]
 
@@ -192,13 +193,6 @@ class SSPLibrary:
                 f"the first at {where}{place}: choose a wave_range without them, or get the file "
                 "again."
             )
-
-
-def edges_between(centres: Float) -> Float:
-    """Return pixel edges, shape (n + 1,): half way between n centres, and as far beyond."""
-    inner = 0.5 * (centres[1:] + centres[:-1])
-    ends = 2.0 * centres[[0, -1]] - inner[[0, -1]]
-    return np.concatenate([ends[:1], inner, ends[1:]])
 
 
 def pixels_covering(

@@ -106,14 +106,14 @@ def as_observed(model: Float, obs_pix: Float, seen: Observation) -> tuple[Float,
 
 
 def image_planes(
-    model: Float, bins: NDArray[np.int32], grid: PixelGrid, *, is_summed: bool
+    model: Float, bins: NDArray[np.int32], grid: PixelGrid
 ) -> Iterator[NDArray[np.float32]]:
     """Yield planes (n, ny, nx) of a model (S, L), NaN where there is no pixel in a spaxel.
 
-    Summed spectra are divided evenly over the pixels of a spaxel.
+    Spectra are sums, and are divided evenly over the pixels of a spaxel.
     """
     size, inside = model.shape[1], bins >= 0
-    parts = np.bincount(bins[inside], minlength=len(model))[bins[inside]] if is_summed else 1.0
+    parts = np.bincount(bins[inside], minlength=len(model))[bins[inside]]
     planes = max(1, BLOCK_BYTES // (4 * grid.y.size * grid.x.size))
     for start in range(0, size, planes):
         part = model[:, start : start + planes]
@@ -162,7 +162,7 @@ def export_model_cube(result: FitResult, path: Path, *, overwrite: bool) -> Path
         flux_unit=seen.flux_unit,
         wcs="" if seen.image is None else seen.image.wcs,
     )
-    planes = image_planes(model, pixels.bins, grid, is_summed=seen.is_summed)
+    planes = image_planes(model, pixels.bins, grid)
     return write_cube(path, header, cube, planes, overwrite=overwrite)
 
 

@@ -149,6 +149,16 @@ def edges_of(centres: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(centres[0] + step * (np.arange(centres.size + 1) - 0.5))
 
 
+def edges_between(centres: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return edges, shape (n + 1,), of n pixels of any widths: half way between their centres.
+
+    The outermost lie as far beyond as the next ones on the other side.
+    """
+    inner = 0.5 * (centres[1:] + centres[:-1])
+    ends = 2.0 * centres[[0, -1]] - inner[[0, -1]]
+    return np.concatenate([ends[:1], inner, ends[1:]])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
     """How far templates reach beyond the observed range, in template pixels and km/s.

@@ -39,6 +39,28 @@ def overlap_matrix(
     GridError
         If edges do not increase, or the source does not cover the target.
     """
+    widths = np.diff(target_edges)
+    return np.asarray(bin_overlaps(source_edges, target_edges).toarray() / widths)
+
+
+def bin_overlaps(source_edges: NDArray[np.float64], target_edges: NDArray[np.float64]) -> csr_array:
+    """Return the width that each source bin shares with each target bin.
+
+    Parameters
+    ----------
+    source_edges, target_edges : ndarray, shapes (N + 1,), (M + 1,)
+        Increasing, same unit; the target lies inside the source.
+
+    Returns
+    -------
+    csr_array, shape (N, M)
+        Columns sum to the target's widths.
+
+    Raises
+    ------
+    GridError
+        If edges do not increase, or the source does not cover the target.
+    """
     for name, edges in (("Source", source_edges), ("Target", target_edges)):
         if edges.ndim != 1 or edges.size < 2 or not (np.diff(edges) > 0).all():
             raise GridError(f"{name} bin edges must be a strictly increasing vector: sort them.")
@@ -49,9 +71,15 @@ def overlap_matrix(
             f"needs {target_edges[0]:.6g} to {target_edges[-1]:.6g}: give a wider source, or a "
             "narrower target."
         )
-    left = np.maximum(source_edges[:-1, None], target_edges[:-1])
-    right = np.minimum(source_edges[1:, None], target_edges[1:])
-    return np.asarray(np.clip(right - left, 0.0, None) / np.diff(target_edges))
+    # Cut at all edges of both, every piece lies in one bin of each.
+    cuts = np.union1d(source_edges, target_edges)
+    cuts = cuts[(cuts >= target_edges[0]) & (cuts <= target_edges[-1])]
+    middle = 0.5 * (cuts[:-1] + cuts[1:])
+    n_source, n_target = source_edges.size - 1, target_edges.size - 1
+    # What rounding puts outside the source (up to the slack) counts to the outermost bin.
+    rows = np.clip(np.searchsorted(source_edges, middle) - 1, 0, n_source - 1)
+    columns = np.clip(np.searchsorted(target_edges, middle) - 1, 0, n_target - 1)
+    return csr_array((np.diff(cuts), (rows, columns)), shape=(n_source, n_target))
 
 
 def template_spline(ln_wave: NDArray[np.float64], templates: NDArray[np.floating]) -> BSpline:

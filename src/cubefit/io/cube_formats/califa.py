@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cubefit.io.cube_formats import sigma
-from cubefit.io.cube_formats.fits_files import fits_file
 from cubefit.io.cube_formats.image_cube import CubeHDUs, image_cube, no_flag, require_cube
-from cubefit.io.cube_formats.wavelengths import header_wave, require_medium
+from cubefit.io.cube_formats.wavelengths import header_wave, medium_of
+from cubefit.io.fits_files import fits_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from cubefit.io.cube_formats.cube import IFUCube
-    from cubefit.io.cube_formats.fits_files import FitsFile
+    from cubefit.io.fits_files import FitsFile
 
 
 def recognised(file: FitsFile) -> bool:
@@ -40,7 +40,7 @@ def read(path: Path, medium: str | None, pixel_scale: float | None) -> IFUCube:
                 usable=no_flag,
             ),
             wave=header_wave(header, require_cube(file, 0)[0], f"{path} HDU 0"),
-            medium=require_medium(medium, "air", str(path)),
+            medium=medium_of(medium, "air", str(path)),
             pixel_scale=pixel_scale,
             kind="CALIFA",
         )

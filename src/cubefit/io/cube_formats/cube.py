@@ -12,6 +12,7 @@ import numpy as np
 
 from cubefit.errors import ConfigError, GridError, InputError
 from cubefit.prepare.blocks import CubeBlock
+from cubefit.spectra.grids import edges_between
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -120,9 +121,7 @@ class IFUCube:
     @property
     def wave_edges(self) -> NDArray[np.float64]:
         """Pixel edges in Angstrom, shape (L + 1,): half-way between the centres."""
-        middle = 0.5 * (self.wave[1:] + self.wave[:-1])
-        ends = 2.0 * self.wave[[0, -1]] - middle[[0, -1]]
-        return np.concatenate([ends[:1], middle, ends[1:]])
+        return edges_between(self.wave)
 
     @property
     def has_noise(self) -> bool:

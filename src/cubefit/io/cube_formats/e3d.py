@@ -9,10 +9,10 @@ import numpy as np
 from cubefit.errors import GridError, InputError
 from cubefit.io.cube_formats import sigma
 from cubefit.io.cube_formats.cube import IFUCube
-from cubefit.io.cube_formats.fits_files import fits_file, reading_fits
 from cubefit.io.cube_formats.sky import ARCSEC
 from cubefit.io.cube_formats.spectra_table import SpectraTable, table_voxels
-from cubefit.io.cube_formats.wavelengths import ANGSTROM, from_logarithm, require_medium
+from cubefit.io.cube_formats.wavelengths import ANGSTROM, from_logarithm, medium_of
+from cubefit.io.fits_files import fits_file, reading_fits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from astropy.io import fits
     from numpy.typing import NDArray
 
-    from cubefit.io.cube_formats.fits_files import FitsFile
+    from cubefit.io.fits_files import FitsFile
 
 LOGARITHMS_BELOW = 20.0
 """CRVALS below it is a logarithm: no instrument begins at 2 nm."""
@@ -47,7 +47,7 @@ def read(path: Path, medium: str | None) -> IFUCube:
         unit = file.column_unit(number, "DATA_SPE")
     return IFUCube(
         wave=_wave(header, first, table.flux.shape[1], f"{path} HDU {number}"),
-        medium=require_medium(medium, "air", str(path)),
+        medium=medium_of(medium, "air", str(path)),
         x=x,
         y=y,
         unit=unit,

@@ -11,8 +11,8 @@ import numpy as np
 
 from cubefit.errors import InputError
 from cubefit.io.cube_formats.cube import IFUCube, Layer, Layers, Voxels
-from cubefit.io.cube_formats.fits_files import FitsFile, fits_file, reading_fits
 from cubefit.io.cube_formats.sky import celestial_header, pixel_positions
+from cubefit.io.fits_files import FitsFile, fits_file, reading_fits
 
 if TYPE_CHECKING:
     from pathlib import Path

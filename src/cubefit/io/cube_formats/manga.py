@@ -8,9 +8,9 @@ import numpy as np
 
 from cubefit.errors import InputError
 from cubefit.io.cube_formats import sigma
-from cubefit.io.cube_formats.fits_files import fits_file
 from cubefit.io.cube_formats.image_cube import CubeHDUs, image_cube, require_cube
-from cubefit.io.cube_formats.wavelengths import require_medium
+from cubefit.io.cube_formats.wavelengths import medium_of
+from cubefit.io.fits_files import fits_file
 from cubefit.prepare.resolution import FWHM_PER_SIGMA
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cubefit.io.cube_formats.cube import IFUCube
-    from cubefit.io.cube_formats.fits_files import FitsFile
+    from cubefit.io.fits_files import FitsFile
 
 DO_NOT_USE: Final = 1 << 10
 """Bit DONOTUSE of MANGA_DRP3PIXMASK, which sums up those that make a voxel useless."""
@@ -60,7 +60,7 @@ def read(path: Path, medium: str | None, pixel_scale: float | None) -> IFUCube:
                 usable=lambda bits: (bits & DO_NOT_USE) == 0,
             ),
             wave=wave,
-            medium=require_medium(medium, "vacuum", str(path)),
+            medium=medium_of(medium, "vacuum", str(path)),
             pixel_scale=pixel_scale,
             fwhm=_fwhm(file, shape),
             kind="MaNGA",

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from cubefit.errors import InputError
 from cubefit.io.cube_formats import sigma
-from cubefit.io.cube_formats.fits_files import fits_file
 from cubefit.io.cube_formats.image_cube import CubeHDUs, image_cube, no_flag, require_cube
-from cubefit.io.cube_formats.wavelengths import header_medium, header_wave, require_medium
+from cubefit.io.cube_formats.wavelengths import header_medium, header_wave, medium_of
+from cubefit.io.fits_files import fits_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from cubefit.io.cube_formats.cube import IFUCube
-    from cubefit.io.cube_formats.fits_files import FitsFile
+    from cubefit.io.fits_files import FitsFile
 
 
 def recognised(file: FitsFile) -> bool:
@@ -45,7 +45,7 @@ def read(path: Path, medium: str | None, pixel_scale: float | None) -> IFUCube:
                 flux=flux, noise=noise, to_sigma=sigma.of_variance, flags=flags, usable=no_flag
             ),
             wave=header_wave(header, require_cube(file, flux)[0], where),
-            medium=require_medium(medium, header_medium(header) or "air", where),
+            medium=medium_of(medium, header_medium(header) or "air", where),
             pixel_scale=pixel_scale,
             kind="MUSE",
         )

@@ -13,14 +13,14 @@ import numpy as np
 from cubefit.errors import InputError
 from cubefit.io.cube_formats import sigma
 from cubefit.io.cube_formats.cube import IFUCube, Layers, Voxels
-from cubefit.io.cube_formats.fits_files import FitsFile, fits_file, reading_fits
 from cubefit.io.cube_formats.spectra_table import (
     SpectraTable,
     require_spectra,
     require_wave_of,
     table_voxels,
 )
-from cubefit.io.cube_formats.wavelengths import from_logarithm, require_medium
+from cubefit.io.cube_formats.wavelengths import from_logarithm, medium_of
+from cubefit.io.fits_files import FitsFile, fits_file, reading_fits
 from cubefit.store.foreign import ForeignFile, foreign_file, is_hdf5
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def read(path: Path, medium: str | None, kind: str | None) -> IFUCube:
     """
     kind = kind or _kind(path)
     where = f"{path} (nGIST)"
-    medium = require_medium(medium, None, where)
+    medium = medium_of(medium, None, where)
     to_sigma = sigma.of_sigma if kind == "bins" else sigma.of_variance
     found = (_read_hdf5 if is_hdf5(path) else _read_fits)(path, to_sigma)
     n_pix = found.voxels.n_pix

@@ -19,7 +19,7 @@ from cubefit.io.cube_formats.spectra_table import (
     table_voxels,
     true_is_use,
 )
-from cubefit.io.cube_formats.wavelengths import require_medium
+from cubefit.io.cube_formats.wavelengths import medium_of
 from cubefit.io.npz import open_npz
 from cubefit.store.foreign import ForeignFile, foreign_file
 
@@ -124,7 +124,7 @@ def spectra_cube(
         raise InputError(f"{path} has one of x and y: give both positions, in arcsec, or none.")
     return IFUCube(
         wave=_numbers(beside.wave, "wave", path),
-        medium=require_medium(medium, beside.medium, str(path)),
+        medium=medium_of(medium, beside.medium, str(path)),
         x=None if beside.x is None else _numbers(beside.x, "x", path),
         y=None if beside.y is None else _numbers(beside.y, "y", path),
         unit=beside.unit,

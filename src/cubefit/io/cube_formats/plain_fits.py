@@ -8,11 +8,11 @@ import numpy as np
 
 from cubefit.errors import InputError
 from cubefit.io.cube_formats import sigma
-from cubefit.io.cube_formats.fits_files import fits_file
 from cubefit.io.cube_formats.image_cube import CubeHDUs, image_cube
 from cubefit.io.cube_formats.plain import Beside, spectra_cube
 from cubefit.io.cube_formats.spectra_table import SpectraTable, table_voxels, true_is_use
-from cubefit.io.cube_formats.wavelengths import header_medium, header_wave, require_medium
+from cubefit.io.cube_formats.wavelengths import header_medium, header_wave, medium_of
+from cubefit.io.fits_files import fits_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cubefit.io.cube_formats.cube import IFUCube
-    from cubefit.io.cube_formats.fits_files import FitsFile
+    from cubefit.io.fits_files import FitsFile
 
 
 def recognised(file: FitsFile) -> bool:
@@ -77,7 +77,7 @@ def _cube(file: FitsFile, flux: int, medium: str | None, pixel_scale: float | No
             usable=lambda flags: true_is_use(flags, where),
         ),
         wave=wave.astype(np.float64),
-        medium=require_medium(medium, stated, where),
+        medium=medium_of(medium, stated, where),
         pixel_scale=pixel_scale,
         kind="plain",
     )

@@ -80,7 +80,7 @@ def header_medium(header: Mapping[str, Any]) -> str | None:
     return {"AWAV": "air", "WAVE": "vacuum"}.get(kind)
 
 
-def require_medium(given: str | None, known: str | None, where: str) -> str:
+def medium_of(given: str | None, known: str | None, where: str) -> str:
     """Return the medium of the wavelengths: as given, else as known of the file.
 
     Raises

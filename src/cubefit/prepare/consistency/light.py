@@ -100,7 +100,8 @@ def light_agreement(
         name: _correlation(light[order], flux_per_bin) for name, order in _orders(light.size, x, y)
     }
     ratio = np.log(light[used] / flux_per_bin[used])
-    spread = float(np.log(flux_per_bin[used]).std())
+    # Populations widen the one or the other: the narrower is nearer to what both share.
+    spread = min(float(np.log(each[used]).std()) for each in (light, flux_per_bin))
     ok, message = _verdict(found, others, lowest_correlation(spread), int(used.sum()))
     return LightAgreement(
         ok=ok,
@@ -133,7 +134,7 @@ def _correlation(light: Float, flux: Float) -> float:
 
 
 def lowest_correlation(spread: float) -> float:
-    """Return the correlation below which orders differ, for a spread of ln(flux) over the bins."""
+    """Return the correlation below which orders differ, for a spread of ln(light) over the bins."""
     return LEAST * spread / math.hypot(spread, MASS_TO_LIGHT)
 
 

@@ -77,7 +77,7 @@ def require_whole_gzip(path: Path) -> None:
 
 
 @contextmanager
-def reading_fits(path: Path) -> Iterator[None]:
+def reading_fits(path: Path, mend: str = "get the file again") -> Iterator[None]:
     """Turn what astropy raises on damaged files, or warns of short ones, into InputError."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # odd cards and units elsewhere in the header
@@ -87,9 +87,7 @@ def reading_fits(path: Path) -> Iterator[None]:
         except CubeFitError:
             raise
         except (*_DAMAGE, AstropyUserWarning) as error:
-            raise InputError(
-                f"{path} cannot be read as FITS ({error}): get the file again."
-            ) from error
+            raise InputError(f"{path} cannot be read as FITS ({error}): {mend}.") from error
 
 
 class Header(Mapping[str, Any]):
