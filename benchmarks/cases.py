@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cubefit.demo import Mock, make_mock
 from cubefit.inverse.matrix_free import MatrixFreeOperator
-from cubefit.inverse.objective import Objective
+from cubefit.inverse.observed import Observed
 from cubefit.spectra.shifted_templates import shifted_templates
 
 
@@ -66,10 +66,10 @@ def medium_operator() -> MatrixFreeOperator:
 
 
 @cache
-def medium_objective() -> Objective:
+def medium_observed() -> Observed:
     """Return data and noise of the medium case."""
     arrays = medium_mock().arrays
-    return Objective.of(arrays["datacube"], noise=arrays["noise"])
+    return Observed.of(arrays["datacube"], noise=arrays["noise"])
 
 
 def medium_sizes() -> Sizes:

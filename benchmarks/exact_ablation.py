@@ -23,12 +23,15 @@ from cubefit.exact_priors import PriorPlan
 from cubefit.inverse import exact as exact_module
 from cubefit.inverse import working_set
 from cubefit.inverse.certificate import Certificate
-from cubefit.inverse.compressed import CompressedModel, separable
+from cubefit.inverse.compressed import CompressedModel
 from cubefit.inverse.exact import Exact
-from cubefit.inverse.gram import stream_gram
 from cubefit.inverse.matrix_free import MatrixFreeOperator
+from cubefit.inverse.misfit import Misfit
 from cubefit.inverse.objective import Objective
-from cubefit.inverse.operators import Factors, Members
+from cubefit.inverse.observed import Observed
+from cubefit.inverse.operators import Members
+from cubefit.inverse.separable import SeparableWeights
+from cubefit.inverse.shares import OneShare, Share, one_share
 from cubefit.threads import blas_threads
 
 MOST_ROUNDS = 60
@@ -53,19 +56,18 @@ class Ablation:
     def __init__(self, case: Case, narrow: MatrixFreeOperator) -> None:
         self.case, self.narrow = case, narrow
         noise = one_weight_per_spaxel(case.noise)
-        self.objective = Objective.of(case.data, noise=noise)
-        self.certificate = Certificate(case.operator, self.objective)
+        self.observed = Observed.of(case.data, noise=noise)
+        self.shares = one_share(case.operator, self.observed)
+        self.misfit = Misfit(self.shares)
+        self.certificate = Certificate(self.misfit)
         self.pass_s = begin(case)
 
     def exact(self, tolerance: float = 1e-4, **changes: Any) -> tuple[Exact, float]:
         """Return the fit, and the seconds that its compressed model took."""
         start = time.perf_counter()
-        model = CompressedModel.of(
-            self.case.operator, self.objective.inverse_noise, template_tolerance=tolerance
-        )
+        model = CompressedModel.of(self.shares, template_tolerance=tolerance)
         made = Exact(
-            operator=self.case.operator,
-            objective=self.objective,
+            objective=Objective(self.misfit),
             certificate=self.certificate,
             model=model,
             batch_bytes=30e6,
@@ -76,7 +78,7 @@ class Ablation:
         """Fit and print."""
         self.case.operator.pairs = 0
         start, state = time.perf_counter(), None
-        for state in exact.solve(np.zeros(exact.operator.shape[1:3]), gap):
+        for state in exact.solve(np.zeros(self.misfit.shape[1:3]), gap):
             if state.round == MOST_ROUNDS:
                 break
         seconds = before + time.perf_counter() - start
@@ -85,7 +87,7 @@ class Ablation:
             f"{name:<46} K={exact.model.n_compressed:<4} {state.round:3d} rounds, "
             f"{self.case.operator.pairs:4d} passes, gap {state.gap.relative:.1e}, {seconds:6.1f} s "
             f"= {seconds / self.pass_s:4.0f} passes' time, chi2/N "
-            f"{state.chi2 / self.objective.n_voxels:.9f}",
+            f"{state.chi2 / self.misfit.n_voxels:.9f}",
             flush=True,
         )
 
@@ -103,9 +105,8 @@ class Ablation:
                 self.tell(f"compressed minimum taken above {share:.0e}", exact, 1e-9, before)
         with changed(working_set, "MOST_STEPS", 1):
             self.tell("one compressed step a round", exact, 1e-9, before)
-        narrow = replace(
-            exact, operator=self.narrow, certificate=Certificate(self.narrow, self.objective)
-        )
+        misfit = Misfit(one_share(self.narrow, self.observed))
+        narrow = replace(exact, objective=Objective(misfit), certificate=Certificate(misfit))
         self.tell("model in float32 (its own gap)", narrow, 1e-9, before)
 
     def smooth(self) -> None:
@@ -126,11 +127,9 @@ class Ablation:
         numbers = np.random.default_rng(0).choice(C * P, 400, replace=False)
         members = Members(numbers // P, numbers % P)
         start = time.perf_counter()
-        streamed = stream_gram(
-            self.case.operator, self.objective.inverse_noise, members, members, 30e6
-        )
+        streamed = self.misfit.gram(members, members, 30e6)
         middle = time.perf_counter()
-        structured = gram_by_structure(self.case.operator, self.objective.inverse_noise, members)
+        structured = gram_by_structure(self.shares, members)
         end = time.perf_counter()
         scale = np.sqrt(np.diagonal(streamed))
         error = np.abs((structured - streamed) / scale / scale[:, None]).max()
@@ -140,10 +139,11 @@ class Ablation:
         )
 
 
-def gram_by_structure(factors: Factors, inverse_noise: Float, members: Members) -> Float:
+def gram_by_structure(shares: OneShare[Share], members: Members) -> Float:
     """Return the Gram matrix from moments of LOSVDs and of templates; separable weights only."""
-    by_spaxel, by_pixel = separable(inverse_noise)
-    shifted = factors.shifted * by_pixel[:, None, None]
+    weights, factors = SeparableWeights.of(shares), shares.held.operator.factors
+    by_spaxel = weights.by_spaxel(shares.held.observed.inverse_noise)
+    shifted = factors.shifted * weights.by_pixel[:, None, None]
     L, V, _ = shifted.shape
     used, place = np.unique(members.populations, return_inverse=True)
     flat = shifted[:, :, used].reshape(L, V * used.size)

@@ -17,7 +17,9 @@ from cubefit.demo import demo_templates, population_of
 from cubefit.exact_solver import solve_global_exact
 from cubefit.inverse.matrix_free import MatrixFreeOperator
 from cubefit.inverse.means import component_masses, component_means
-from cubefit.inverse.objective import Objective
+from cubefit.inverse.misfit import Misfit
+from cubefit.inverse.observed import Observed
+from cubefit.inverse.shares import one_share
 from cubefit.io.orbits import bundled_orbits
 from cubefit.spectra.grids import SPEED_OF_LIGHT_KMS
 from cubefit.spectra.shifted_templates import shifted_templates
@@ -71,11 +73,10 @@ class Case:
         with_weights: bool = False,
     ) -> tuple[Float, dict[str, Any]]:
         """Return the exact fit from zero; ``stats["pairs"]`` counts the passes."""
-        objective = Objective.of(self.data, noise=self.noise if noise is None else noise)
+        observed = Observed.of(self.data, noise=self.noise if noise is None else noise)
         before = self.operator.pairs
         x, stats = solve_global_exact(
-            self.operator,
-            objective,
+            Misfit(one_share(self.operator, observed)),
             np.zeros(self.operator.shape[1:3]),
             cfg or ExactCfg(),
             priors or PriorCfg(),

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.cases import medium_objective, medium_operator
+from benchmarks.cases import medium_observed, medium_operator
 from benchmarks.machine import peak_memory_gb
 from cubefit.config import SolverCfg
 from cubefit.inverse.kaczmarz import KaczmarzState, draw_pixels, spaxel_order, sweeps
@@ -40,27 +40,27 @@ class MediumEpoch:
     timeout = 600
 
     def setup(self) -> None:
-        self.operator, self.objective = medium_operator(), medium_objective()
+        self.operator, self.observed = medium_operator(), medium_observed()
         self.start = np.zeros(self.operator.shape[1:3])
         self.row_loop(n_spaxels=1)
 
     def row_loop(self, n_spaxels: int | None = None) -> NDArray[np.float64]:
         """Run the reference: the same rows in the same order, formed and projected one by one."""
-        x, used, scale = self.start.ravel().copy(), self.objective.used, 1.0
+        x, used, scale = self.start.ravel().copy(), self.observed.used, 1.0
         for s in spaxel_order(self.operator.shape[0], CONFIG, 0)[:n_spaxels]:
             rng = np.random.default_rng([CONFIG.seed, 0, s])
             pixels = draw_pixels(used[s], CONFIG, rng)
             rows = self.operator.rows(int(s), pixels)
             flat = np.matmul(rows.losvd.T, rows.shifted).reshape(pixels.size, -1)
             # In the rows' own scale the unknowns are x times that scale; projections are the same.
-            project_each_row(flat, self.objective.data[s, pixels], x, CONFIG.lr)
+            project_each_row(flat, self.observed.data[s, pixels], x, CONFIG.lr)
             scale = rows.scale
         return x / scale
 
     def epoch(self) -> NDArray[np.float64]:
         """Run one epoch of the solver."""
         x = self.start
-        for state in sweeps(self.operator, self.objective, CONFIG, KaczmarzState(x=self.start)):
+        for state in sweeps(self.operator, self.observed, CONFIG, KaczmarzState(x=self.start)):
             x = state.x
         return x
 

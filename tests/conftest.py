@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from cubefit.distributed.cluster import connected
 from cubefit.hdf5_manager import H5Manager
 from cubefit.hypercube_builder import build_hypercube
 from cubefit.spectra.shifted_templates import shifted_templates
@@ -134,3 +135,10 @@ def built(built_once, tmp_path):
     """The same with a finished HyperCube of ragged tiles."""
     (tmp_path / "built").mkdir()
     return Path(shutil.copy(built_once, tmp_path / "built" / "cube.h5"))
+
+
+@pytest.fixture(scope="session")
+def client():
+    """A client of a Dask cluster of two single-threaded workers."""
+    with connected(n_workers=2, threads=2) as client:
+        yield client

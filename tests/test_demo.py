@@ -15,10 +15,12 @@ from cubefit.demo import SIZES, make_mock, mean_age_gyr, mean_rms, run_demo, tot
 from cubefit.errors import ConfigError
 from cubefit.inverse.matrix_free import MatrixFreeOperator
 from cubefit.inverse.means import component_masses
+from cubefit.inverse.misfit import Misfit
 from cubefit.inverse.seeds import jacobi_seed
+from cubefit.inverse.shares import one_share
 from cubefit.kaczmarz_solver import solve_global_kaczmarz
 from cubefit.pipeline_runner import PipelineRunner
-from cubefit.store.load import read_model_inputs, read_objective
+from cubefit.store.load import read_model_inputs, read_observed
 
 
 @pytest.fixture(scope="module")
@@ -75,16 +77,16 @@ def test_five_epochs_beat_one_which_beats_the_seed_which_beats_nothing(report):
     """With templates of equal light: on equal mass, sweeps crawl."""
     light = make_mock("small").light
     with open_h5(report.fit.h5_path, "reader") as file:
-        objective, inputs = read_objective(file), read_model_inputs(file, "losvd")
+        observed, inputs = read_observed(file), read_model_inputs(file, "losvd")
     shifted = inputs.shifted_templates() / light[:, None].astype(np.float32)
     operator = MatrixFreeOperator(inputs.losvd, shifted)
-    start = jacobi_seed(operator, objective)
-    seed = objective.chi2(operator.matvec(start))
-    nothing = objective.chi2(np.zeros(objective.data.shape))
+    start = jacobi_seed(Misfit(one_share(operator, observed)))
+    seed = observed.chi2(operator.matvec(start))
+    nothing = observed.chi2(np.zeros(observed.data.shape))
 
     def chi2(epochs):
         cfg = SolverCfg(epochs=epochs)
-        return solve_global_kaczmarz(operator, objective, start, cfg, verbose=False)[1]["chi2"]
+        return solve_global_kaczmarz(operator, observed, start, cfg, verbose=False)[1]["chi2"]
 
     assert chi2(5) < chi2(1) < seed < nothing
 

@@ -223,7 +223,7 @@ def test_after_the_last_spaxel_a_signal_ends_it_at_once_and_loses_nothing(
         return 1.0
 
     with monkeypatch.context() as patch:
-        patch.setattr("cubefit.inverse.objective.Objective.chi2", chi2)
+        patch.setattr("cubefit.inverse.observed.Observed.chi2", chi2)
         with pytest.raises(StoppedError):
             fit(populated)
     assert checkpoint(populated).state["position"] == S

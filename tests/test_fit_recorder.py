@@ -4,20 +4,30 @@ import errno
 import os
 import signal
 import time
+from itertools import product
 from multiprocessing import Pipe
 
 import h5py
 import numpy as np
 import pytest
 
-from cubefit.fit_recorder import Moment, Recorder, Recording, best_val_rmse, main, serve
+from cubefit.fit_recorder import (
+    Moment,
+    Recorder,
+    Recording,
+    Validation,
+    best_val_rmse,
+    main,
+    serve,
+)
 from cubefit.inverse.validation import choose_sample
 from cubefit.store import amend
 from cubefit.store.amend import amended
 from cubefit.store.checkpoints import read_checkpoint
 from cubefit.store.fit_group import FitSizes, prepare_fit_group
-from cubefit.store.load import read_objective
+from cubefit.store.load import read_used
 from cubefit.store.lock import writer_lock
+from tests.large_file import MUCH_LESS, enlarge, small_blocks
 
 RUN = {"digest": "abc", "normalization": "losvd", "sample": [3, 9, 1], "method": "test"}
 RING_SIZE = 3
@@ -39,7 +49,8 @@ def noisy(make_problem, tmp_path):
 def prepare(path, *, fresh=True):
     """Make room in a file, and say which fit is to be recorded."""
     with h5py.File(path, "r") as file:
-        sample = choose_sample(read_objective(file).used, 3, 9, 1)
+        used = read_used(file)
+    sample = choose_sample(used.any(axis=1), used.__getitem__, 3, 9, 1)
     sizes = FitSizes(
         n_weights=60, ring_size=RING_SIZE, spaxels=sample.spaxels, pixels=sample.pixels
     )
@@ -119,6 +130,41 @@ def test_the_validation_rmse_is_that_of_plain_numpy(noisy, normalization):
     assert scaled.size > 10
     assert metrics(path)["val_rmse"][0] == pytest.approx(want, rel=1e-4)
     assert checkpoint(path).val_rmse == metrics(path)["val_rmse"][0]
+
+
+def test_a_validation_reads_the_spaxels_of_its_sample_alone(noisy):
+    """What stands in the others may be damaged."""
+    _, path, _, _, _ = noisy
+    prepare(path)
+    x = np.ones((5, 12))
+    whole = Validation(path, "losvd").rmse(x)
+    with h5py.File(path, "r+") as file:
+        others = np.setdiff1d(np.arange(7), file["/Fit/sample/spaxels"][()])
+        for name, spaxel in product(("/LOSVD", "/DataCube", "/Noise"), others):
+            file[name][spaxel] = np.nan
+    assert others.size == 4
+    assert Validation(path, "losvd").rmse(x) == whole > 0
+
+
+def test_noise_that_is_given_for_each_pixel_is_that_of_each_spaxel(make_problem, tmp_path):
+    problem, noise = make_problem(), np.linspace(0.1, 0.3, 40)
+    x = 1.1 * problem.x_true
+    found = []
+    for name, given in (("pixel", noise), ("voxel", np.tile(noise, (7, 1)))):
+        path = problem.populate(tmp_path / f"{name}.h5", noise=given)
+        prepare(path)
+        found.append(Validation(path, "losvd").rmse(x))
+    assert found[0] == found[1] > 0
+
+
+@pytest.mark.parametrize("normalization", ["losvd", "unit"])
+def test_a_validation_of_many_spaxels_needs_no_more_than_its_sample(populated, normalization):
+    smallest = enlarge(populated)
+    prepare(populated)
+    with small_blocks() as peak:
+        validation = Validation(populated, normalization)
+        assert np.isfinite(validation.rmse(np.ones((5, 12))))
+    assert peak[0] < smallest / MUCH_LESS
 
 
 def test_the_best_is_the_one_of_the_lowest_validation_rmse(recording, problem):

@@ -22,6 +22,7 @@ from cubefit.store.checkpoints import read_checkpoint
 from cubefit.store.fit_group import CAPACITY
 from cubefit.store.handle import open_h5
 from cubefit.store.lock import lock_path, who_writes
+from tests.large_file import MUCH_LESS, enlarge, small_blocks
 
 PATIENT_S = 60.0
 """Longer than anything here takes."""
@@ -300,6 +301,24 @@ def test_the_time_of_a_fit_goes_on(populated, direct, clock):
         assert tracker.elapsed_s == pytest.approx(520.0)
     assert metrics(populated, "time_sec")[0] == pytest.approx(520.0)
     assert checkpoint(populated).elapsed_s == pytest.approx(520.0)
+
+
+def test_a_fit_of_many_spaxels_begins_with_a_block_of_them_at_a_time(populated):
+    smallest = enlarge(populated)
+    with FitTracker(populated) as tracker, small_blocks() as peak:
+        tracker.begin()
+    assert peak[0] < smallest / MUCH_LESS
+    with h5py.File(populated) as file:
+        spaxels = file["/Fit/sample/spaxels"][()]
+    assert spaxels.size == TrackerConfig().Ns
+    assert spaxels[-1] > 1000
+
+
+def test_masks_that_leave_nothing_are_told_at_the_start(populated):
+    with h5py.File(populated, "r+") as file:
+        file["/Mask"] = np.zeros(40, bool)
+    with FitTracker(populated) as tracker, pytest.raises(InputError, match="leave no voxel"):
+        tracker.begin()
 
 
 def test_two_fits_need_two_trackers(populated):

@@ -172,7 +172,7 @@ class Sweeps:
         self.starts = []
         monkeypatch.setattr("cubefit.kaczmarz_solver.sweeps", self)
 
-    def __call__(self, operator, _objective, _config, state, _ratio=None, _smoother=None):
+    def __call__(self, operator, _observed, _config, state, _ratio=None, _smoother=None):
         self.starts.append(state.x.copy())
         S = operator.shape[0]
         yield KaczmarzState(x=state.x + 1.0, position=S, rmse=1.0)
@@ -340,13 +340,13 @@ def test_wrong_settings_are_refused_before_any_work(built, name, value, monkeypa
     def no_work(*args):
         pytest.fail("worked before it checked")
 
-    monkeypatch.setattr("cubefit.pipeline_runner.choose_operator", no_work)
+    monkeypatch.setattr("cubefit.pipeline_runner.choose_model", no_work)
     with pytest.raises((ConfigError, InputError), match=name if name != "x0" else "x "):
         fit(built, **{name: value})
 
 
 def test_an_anchor_without_weight_is_refused_before_any_work(built, monkeypatch):
-    monkeypatch.setattr("cubefit.pipeline_runner.choose_operator", lambda *_: pytest.fail("worked"))
+    monkeypatch.setattr("cubefit.pipeline_runner.choose_model", lambda *_: pytest.fail("worked"))
     weights = np.array([1.0, 0.0, 1.0, 1.0, 1.0])
     for anchor in (1, 5):
         with pytest.raises(ConfigError, match=f"ratio_anchor={anchor}"):

@@ -80,8 +80,8 @@ class Search:
 
 def allowed_growth(chi2: float, exact: Exact) -> float:
     """Return ``sqrt(2 N)``; without noise in units of the misfit per voxel."""
-    n_voxels = exact.objective.n_voxels
-    unit = 1.0 if exact.objective.has_noise else chi2 / n_voxels
+    n_voxels = exact.objective.misfit.n_voxels
+    unit = 1.0 if exact.objective.misfit.has_noise else chi2 / n_voxels
     return max(float(np.sqrt(2.0 * n_voxels)) * unit, np.finfo(float).tiny)
 
 

@@ -42,6 +42,10 @@ class LockedError(StoreError):
     """Another process is writing to the file."""
 
 
+class ClusterError(CubeFitError, RuntimeError):
+    """A Dask cluster does not answer, lacks something, or is too small."""
+
+
 class DependencyError(CubeFitError, ImportError):
     """An optional package is needed and not installed."""
 

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,7 @@ from cubefit.exact_solver import Prepared, solve_global_exact
 from cubefit.fit_parts import FitParts
 from cubefit.fit_start import identity_of_exact
 from cubefit.fit_tracker import FitTracker
+from cubefit.gate import Gate
 from cubefit.interrupts import StopRequest
 from cubefit.inverse.exact import ExactState
 from cubefit.inverse.seeds import jacobi_seed
@@ -25,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 Float = NDArray[np.float64]
 RoundHook = Callable[[int, Float], None]
+
+TELL_EVERY_S: Final = 2.0
+"""Once the fit has run for a while."""
 
 
 class ExactFollower:
@@ -53,8 +57,16 @@ class ExactFollower:
         self._on_round_end = on_round_end
         self._tracker = tracker
         self._request = request
+        self._telling = Gate(TELL_EVERY_S)
         self._state: ExactState | None = None
         self._numbers: dict[str, float] = {}
+
+    def tell(self) -> None:
+        """Let those who watch know since when the fit runs, and where."""
+        if self._tracker is not None:
+            facts = self._parts.misfit.shares.facts()
+            since = time.time() - self._tracker.elapsed_s
+            self._tracker.tell(fitting_since=since, **({"cluster": facts} if facts else {}))
 
     def take(self, prepared: Prepared) -> None:
         """Keep what belongs to the objective."""
@@ -70,10 +82,11 @@ class ExactFollower:
                 self._save_state()
                 raise
         if self._tracker is not None:
-            objective = self._parts.objective
-            self._tracker.on_batch(
-                float(np.sqrt(state.chi2 / objective.n_voxels)), len(objective.data)
-            )
+            misfit = self._parts.misfit
+            if self._telling.is_due():
+                self._telling.pass_on()
+                self.tell()
+            self._tracker.on_batch(float(np.sqrt(state.chi2 / misfit.n_voxels)), misfit.n_spaxels)
             self._tracker.maybe_save(
                 state.x,
                 state.round,
@@ -142,8 +155,8 @@ def beginning(parts: FitParts, warm_start: WarmStart) -> tuple[Float, str, Mappi
     if parts.x0 is not None:
         return parts.x0, "x0", {}
     if warm_start == "jacobi":
-        return jacobi_seed(parts.model, parts.objective), "jacobi", {}
-    return np.zeros(parts.model.shape[1:3]), "zeros", {}
+        return jacobi_seed(parts.misfit), "jacobi", {}
+    return np.zeros(parts.misfit.shape[1:3]), "zeros", {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,13 +191,11 @@ class ExactFit:
         logger.info(
             "Fitting %s (%s), starting from %s.", parts.path, parts.operator, parts.told(origin)
         )
-        if tracker is not None:
-            tracker.tell(fitting_since=time.time() - tracker.elapsed_s)
         follower = ExactFollower(parts, tracker, request, self.on_round_end)
+        follower.tell()
         request.stop_when_safe()
         x, stats = solve_global_exact(
-            parts.model,
-            parts.objective,
+            parts.misfit,
             start,
             self.cfg,
             self.priors,

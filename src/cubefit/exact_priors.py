@@ -13,7 +13,7 @@ from cubefit.config import PriorCfg
 from cubefit.errors import ConfigError, InputError
 from cubefit.inverse.exact import Exact, ExactState
 from cubefit.inverse.expected_total import one_population_total
-from cubefit.inverse.objective import Objective
+from cubefit.inverse.misfit import Misfit
 from cubefit.inverse.priors import (
     Priors,
     expected_units,
@@ -70,52 +70,56 @@ class PriorPlan:
     """Orbit weights, shape (C,)."""
 
     @staticmethod
-    def noise_unit(objective: Objective) -> float:
+    def noise_unit(misfit: Misfit) -> float:
         """Return one sigma in units of the misfit: without noise, `ASSUMED_NOISE` of the data.
 
         The prior terms are measured in it, so that they do not depend on the unit of the flux.
         """
-        if objective.has_noise:
+        if misfit.has_noise:
             return 1.0
-        mean_square = float(np.vdot(objective.data, objective.data)) / objective.n_voxels
-        return ASSUMED_NOISE * float(np.sqrt(mean_square))
+        return ASSUMED_NOISE * float(np.sqrt(misfit.square_of_data / misfit.n_voxels))
 
     @property
     def wants_smooth(self) -> bool:
         """Whether there is any smoothness."""
         return self.config.regularization != 0
 
-    def with_ratio(self, exact: Exact) -> Exact:
-        """Return a fit with the ratio rows, which are measured in a rough total."""
-        _, C, P, _ = exact.operator.shape
+    def rough_total(self, exact: Exact) -> float:
+        """Return the total that the ratio rows are measured in; zero where there are none."""
+        if self.weights is None or not self.config.ratio_weight > 0:
+            return 0.0
+        if self.config.total_weight:
+            return self.config.total_weight
+        start = exact.objective.at(np.zeros(exact.objective.misfit.shape[1:3]))
+        return one_population_total(exact.model, start, self.weights)
+
+    def with_ratio(self, exact: Exact, total: float) -> Exact:
+        """Return a fit with the ratio rows, measured in a total above zero."""
+        _, C, P, _ = exact.objective.misfit.shape
         priors = Priors.none(C, P)
-        if self.weights is not None and self.config.ratio_weight > 0:
-            start = exact.objective.at(exact.operator, np.zeros((C, P)))
-            total = self.config.total_weight or one_population_total(
-                exact.model, start, self.weights
+        if self.weights is not None and total > 0:
+            lit = np.asarray(exact.certificate.seen.any(axis=1))
+            anchor, candidates = ratio_targets(
+                self.weights, self.config.ratio_anchor, self.config.ratio_min_weight, lit
             )
-            if total > 0:
-                lit = np.asarray(exact.certificate.seen.any(axis=1))
-                anchor, candidates = ratio_targets(
-                    self.weights, self.config.ratio_anchor, self.config.ratio_min_weight, lit
-                )
-                strength = self.config.ratio_weight * self.noise_unit(exact.objective)
-                rows = ratio_matrix(self.weights, total, strength, candidates, anchor)
-                priors = replace(priors, ratio=rows)
+            strength = self.config.ratio_weight * self.noise_unit(exact.objective.misfit)
+            rows = ratio_matrix(self.weights, total, strength, candidates, anchor)
+            priors = replace(priors, ratio=rows)
         return replace(exact, objective=replace(exact.objective, priors=priors))
 
     def with_smoothness(self, exact: Exact, strength: float, total: float) -> Exact:
         """Return a fit that has its ratio rows with smoothness added, measured in the total."""
-        _, C, P, _ = exact.operator.shape
+        _, C, P, _ = exact.objective.misfit.shape
         had = exact.objective.priors or Priors.none(C, P)
         if not total > 0:
             raise InputError(
                 "The fit without smoothness has no weight, so that there is nothing to smooth: are "
                 "the data positive?"
             )
+        unit = self.noise_unit(exact.objective.misfit)
         priors = replace(
             had,
-            smooth=smoothness(self.template_shape, strength * self.noise_unit(exact.objective)),
+            smooth=smoothness(self.template_shape, strength * unit),
             unit=expected_units(self.weights, total, C, P),
         )
         return replace(exact, objective=replace(exact.objective, priors=priors))
@@ -135,7 +139,7 @@ def unsmoothed(
     follow : callable
         Takes each state; True ends the fit there.
     """
-    _, C, P, _ = exact.operator.shape
+    _, C, P, _ = exact.objective.misfit.shape
     last = None
     for state in exact.solve(np.zeros((C, P)), gap_tolerance):
         last = state

@@ -25,8 +25,8 @@ from cubefit.inverse.certificate import Certificate
 from cubefit.inverse.compressed import CompressedModel
 from cubefit.inverse.exact import Exact, ExactState
 from cubefit.inverse.memory import MemoryPlan, plan_memory
+from cubefit.inverse.misfit import Misfit
 from cubefit.inverse.objective import Objective
-from cubefit.inverse.operators import Operator
 from cubefit.threads import usable_memory
 
 __all__ = ["ExactCfg", "PriorCfg", "solve_global_exact"]
@@ -42,7 +42,7 @@ AUTO_ACCURACY: Final = 1e-4
 """Relative gap of the fits between which ``regularization="auto"`` chooses."""
 
 
-def memory_plan(operator: Operator, cfg: ExactCfg, *, is_smooth: bool) -> MemoryPlan:
+def memory_plan(misfit: Misfit, cfg: ExactCfg, *, is_smooth: bool) -> MemoryPlan:
     """Return how a fit fits into its memory budget.
 
     Raises
@@ -50,21 +50,17 @@ def memory_plan(operator: Operator, cfg: ExactCfg, *, is_smooth: bool) -> Memory
     ConfigError
         If it does not.
     """
-    S, C, P, L = operator.shape
-    V = operator.factors.shifted.shape[1]
     budget = usable_memory() / 2 if cfg.max_memory_gb is None else cfg.max_memory_gb * 1e9
-    return plan_memory((S, V, C, P, L), operator.factors.n_pairs, budget, is_smooth=is_smooth)
+    n_pairs = misfit.n_pairs() if misfit.shares.are_here else None
+    return plan_memory(misfit.sizes(), n_pairs, budget, is_smooth=is_smooth)
 
 
-def prepare(operator: Operator, objective: Objective, plan: MemoryPlan) -> Exact:
+def prepare(misfit: Misfit, plan: MemoryPlan) -> Exact:
     """Return the fit without priors: its certificate and its compressed model."""
     return Exact(
-        operator=operator,
-        objective=objective,
-        certificate=Certificate(operator, objective),
-        model=CompressedModel.of(
-            operator.factors, objective.inverse_noise, most=plan.most_compressed
-        ),
+        objective=Objective(misfit),
+        certificate=Certificate(misfit),
+        model=CompressedModel.of(misfit.shares, most=plan.most_compressed),
         batch_bytes=plan.batch_bytes,
     )
 
@@ -92,8 +88,8 @@ class Aim:
         """Return the user's start, or the fit that prepared this one where that is better."""
         if self.start is None:
             return start
-        value = self.exact.objective.at(self.exact.operator, start).value
-        prepared = self.exact.objective.at(self.exact.operator, self.start).value
+        value = self.exact.objective.at(start).value
+        prepared = self.exact.objective.at(self.start).value
         return start if value < prepared else self.start
 
 
@@ -116,7 +112,7 @@ def aim_at(
     exact: Exact, priors: PriorPlan, watch: Watch, known: Prepared | None
 ) -> Aim | ExactState:
     """Return the objective with all its prior terms; or where the work for it was stopped."""
-    exact = priors.with_ratio(exact)
+    exact = priors.with_ratio(exact, priors.rough_total(exact))
     if not priors.wants_smooth:
         return Aim(exact, 0.0, float("nan"), None)
     strength, total = priors.config.regularization, priors.config.total_weight
@@ -140,9 +136,30 @@ def aim_at(
     return Aim(priors.with_smoothness(exact, strength, total), strength, total, plain.x)
 
 
+def best_point(
+    exact: Exact,
+    start: Float,
+    gap_tolerance: float,
+    watch: Watch,
+    on_state: ExactHook | None = None,
+) -> ExactState:
+    """Return the best point that a fit reaches before something ends it.
+
+    Raises
+    ------
+    InputError
+        If it ends at no answer at all.
+    """
+    with watch.stage("Exact fit", gap_tolerance, on_state or ignore) as follow:
+        for state in exact.solve(start, gap_tolerance):
+            if follow(state):
+                break
+    require_sense(watch.best, watch.end)
+    return watch.best
+
+
 def solve_global_exact(
-    operator: Operator,
-    objective: Objective,
+    misfit: Misfit,
     start: Float,
     cfg: ExactCfg,
     priors: PriorCfg,
@@ -159,10 +176,9 @@ def solve_global_exact(
 
     Parameters
     ----------
-    operator : Operator
-        The linear model, stored or matrix-free, in float64.
-    objective : Objective
-        Data, noise and masks.
+    misfit : Misfit
+        Model, data, noise and masks; on one machine ``Misfit(one_share(operator, observed))``, see
+        `cubefit.inverse.shares`. The model, stored or matrix-free, is to be of float64.
     start : ndarray, shape (C, P)
         Weights to start from, physical units. Not changed.
     cfg : ExactCfg
@@ -199,14 +215,14 @@ def solve_global_exact(
     ConfigError, InputError
         If the settings do not fit the data or the memory: before any work.
     """
-    _, C, P, _ = operator.shape
+    _, C, P, _ = misfit.shape
     shape = tuple(template_shape or (P,))
     require_smoothable(shape, priors)
     wanted = PriorPlan(priors, shape, wanted_weights(orbit_weights, C, priors))
-    plan = memory_plan(operator, cfg, is_smooth=wanted.wants_smooth)
+    plan = memory_plan(misfit, cfg, is_smooth=wanted.wants_smooth)
     logger.info("Exact fit: %s.", plan.told())
-    watch = Watch(objective, cfg, should_stop, verbose=verbose)
-    exact = prepare(operator, objective, plan)
+    watch = Watch(misfit, cfg, should_stop, verbose=verbose)
+    exact = prepare(misfit, plan)
     logger.info(
         "Exact fit: %d templates compressed to %d, %.1f s.",
         P, exact.model.n_compressed, watch.elapsed_s,
@@ -216,10 +232,5 @@ def solve_global_exact(
         return aim.x, watch.stats(aim, 0.0, float("nan"))
     if on_prepared is not None and wanted.wants_smooth:
         on_prepared(Prepared(aim.regularization, aim.total))
-    with watch.stage("Exact fit", cfg.gap_tolerance, on_state or ignore) as follow:
-        for state in aim.exact.solve(aim.better_start(start), cfg.gap_tolerance):
-            if follow(state):
-                break
-    best = watch.best
-    require_sense(best, watch.end)
+    best = best_point(aim.exact, aim.better_start(start), cfg.gap_tolerance, watch, on_state)
     return best.x, watch.stats(best, aim.regularization, aim.total)

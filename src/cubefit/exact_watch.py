@@ -14,7 +14,7 @@ import numpy as np
 from cubefit.config import ExactCfg
 from cubefit.inverse.certificate import Gap
 from cubefit.inverse.exact import ExactState
-from cubefit.inverse.objective import Objective
+from cubefit.inverse.misfit import Misfit
 from cubefit.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Watch:
 
     Parameters
     ----------
-    objective : Objective
+    misfit : Misfit
         Of the fit.
     cfg : ExactCfg
         Its time limit holds for all stages together, that of rounds for each.
@@ -58,13 +58,13 @@ class Watch:
 
     def __init__(
         self,
-        objective: Objective,
+        misfit: Misfit,
         cfg: ExactCfg,
         should_stop: Callable[[], bool] | None,
         *,
         verbose: bool,
     ) -> None:
-        self._objective = objective
+        self._misfit = misfit
         self._cfg = cfg
         self._should_stop = should_stop
         self._verbose = verbose
@@ -94,8 +94,8 @@ class Watch:
     def told(self, state: ExactState) -> str:
         """Return a state in a few words."""
         misfit = f"chi2 {state.chi2:.6g}"
-        if not self._objective.has_noise:
-            misfit = f"RMSE {np.sqrt(state.chi2 / self._objective.n_voxels):.6g}"
+        if not self._misfit.has_noise:
+            misfit = f"RMSE {np.sqrt(state.chi2 / self._misfit.n_voxels):.6g}"
         return f"gap {state.gap.relative:.1e}, {misfit}, {state.n_nonzero:,} nonzeros"
 
     def _limit(self, stage_round: int) -> End | None:
@@ -145,7 +145,7 @@ class Watch:
 
     def stats(self, state: ExactState, regularization: float, total: float) -> dict[str, Any]:
         """Return what is said of the outcome; its keys stand in `solve_global_exact`."""
-        end, n_voxels = self.end or "rounding", self._objective.n_voxels
+        end, n_voxels = self.end or "rounding", self._misfit.n_voxels
         gap = state.gap
         outcome = MEND[end].format(gap=gap.relative, rounds=self.rounds)
         if not self._is_proper:
@@ -157,7 +157,7 @@ class Watch:
             "objective": state.value,
             "chi2": state.chi2,
             "n_voxels": n_voxels,
-            "has_noise": self._objective.has_noise,
+            "has_noise": self._misfit.has_noise,
             "chi2_per_voxel": state.chi2 / n_voxels,
             "rmse": float(np.sqrt(state.chi2 / n_voxels)),
             "gap_abs": gap.absolute,

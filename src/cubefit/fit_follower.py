@@ -9,7 +9,7 @@ from pathlib import Path
 from cubefit.fit_tracker import FitTracker
 from cubefit.interrupts import StopRequest
 from cubefit.inverse.kaczmarz import KaczmarzState
-from cubefit.inverse.objective import Float
+from cubefit.inverse.operators import Float
 from cubefit.kaczmarz_solver import BatchHook, EpochHook
 
 

@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from cubefit.config import Normalization
 from cubefit.errors import CubeFitError, StoreError
 from cubefit.inverse.matrix_free import MatrixFreeOperator
-from cubefit.inverse.objective import Objective
-from cubefit.inverse.validation import Sample, objective_of_sample, rms_misfit, solution_figures
+from cubefit.inverse.observed import Observed
+from cubefit.inverse.validation import Sample, observed_sample, rms_misfit, solution_figures
 from cubefit.store import schema
 from cubefit.store.amend import complete_amendment
 from cubefit.store.checkpoints import Checkpoint, read_checkpoint
 from cubefit.store.fit_file import FitFile
 from cubefit.store.handle import reading
-from cubefit.store.load import ModelInputs, read_dims, read_model_inputs, read_objective
+from cubefit.store.load import read_dims, read_model_inputs, read_observed
 from cubefit.threads import blas_threads
 
 Float = NDArray[np.float64]
@@ -87,17 +87,15 @@ class Validation:
             sample = Sample(
                 file[schema.SAMPLE_SPAXELS.path][()], file[schema.SAMPLE_PIXELS.path][()]
             )
-            inputs = read_model_inputs(file, normalization)
-            self._objective: Objective = objective_of_sample(read_objective(file), sample)
-        part = ModelInputs(
-            losvd=inputs.losvd[sample.spaxels], templates=inputs.templates, grids=inputs.grids
-        )
-        shifted = part.shifted_templates(pixels=sample.pixels)
-        self._operator = MatrixFreeOperator(part.losvd, shifted)
+            inputs = read_model_inputs(file, normalization, sample.spaxels)
+            spectra = (read_observed(file, slice(s, s + 1)) for s in sample.spaxels.tolist())
+            self._observed: Observed = observed_sample(spectra, sample.pixels)
+        shifted = inputs.shifted_templates(pixels=sample.pixels)
+        self._operator = MatrixFreeOperator(inputs.losvd, shifted)
 
     def rmse(self, x: Float) -> float:
         """Return the rms misfit of ``x`` (C, P) in sigma."""
-        return rms_misfit(self._objective, self._operator.matvec(x))
+        return rms_misfit(self._observed, self._operator.matvec(x))
 
 
 class Recorder:

@@ -12,8 +12,7 @@ from cubefit.config import PriorCfg, SolverCfg, WarmStart
 from cubefit.errors import ConfigError
 from cubefit.fit_follower import state_of
 from cubefit.inverse.kaczmarz import KaczmarzState
-from cubefit.inverse.objective import Objective
-from cubefit.inverse.operators import Operator
+from cubefit.inverse.misfit import Misfit
 from cubefit.inverse.seeds import jacobi_seed
 from cubefit.store.digests import digest_array
 from cubefit.store.resume import Earlier
@@ -35,8 +34,7 @@ def starting_point(
     earlier: Earlier | None,
     x0: Float | None,
     warm_start: WarmStart,
-    operator: Operator,
-    objective: Objective,
+    misfit: Misfit,
     cfg: SolverCfg,
 ) -> tuple[KaczmarzState, int, str]:
     """Return where to start, the epochs behind the fit, and where that came from."""
@@ -49,8 +47,8 @@ def starting_point(
     if x0 is not None:
         return KaczmarzState(x=x0), 0, "x0"
     if warm_start == "zeros":
-        return KaczmarzState(x=np.zeros(operator.shape[1:3])), 0, "zeros"
-    seed = jacobi_seed(operator, objective, n_pixels=cfg.pixels_per_aperture, seed=cfg.seed)
+        return KaczmarzState(x=np.zeros(misfit.shape[1:3])), 0, "zeros"
+    seed = jacobi_seed(misfit, n_pixels=cfg.pixels_per_aperture, seed=cfg.seed)
     return KaczmarzState(x=seed), 0, "jacobi"
 
 

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -30,7 +31,7 @@ from cubefit.store.digests import digest_of_fit
 from cubefit.store.files import writing_to
 from cubefit.store.fit_group import FitSizes, cut_columns, is_prepared, last_time, prepare_fit_group
 from cubefit.store.handle import READ_DAMAGE, reading
-from cubefit.store.load import read_dims, read_objective
+from cubefit.store.load import read_dims, read_spaxels_in_use, read_used
 from cubefit.store.results import own_normalization
 from cubefit.writer_process import WriterProcess
 
@@ -139,8 +140,13 @@ class FitTracker:
         if normalization is not None:
             require_choice("normalization", normalization, Normalization)
         with reading(self.path) as file:
-            used = read_objective(file).used
-            sample = choose_sample(used, self.cfg.Ns, self.cfg.Kval, self.cfg.diag_seed)
+            sample = choose_sample(
+                read_spaxels_in_use(file),
+                partial(read_used, file),
+                self.cfg.Ns,
+                self.cfg.Kval,
+                self.cfg.diag_seed,
+            )
             own = normalization or own_normalization(file)
             facts = {"digest": digest_of_fit(file)} if run is None else dict(run)
             sizes = FitSizes(

@@ -56,7 +56,7 @@ class KaczmarzFit:
         """Sweep, followed by the tracker, until the epochs are done or a stop is asked for."""
         cfg = self.cfg
         start, first_epoch, origin = starting_point(
-            parts.earlier, parts.x0, warm_start, parts.model, parts.objective, cfg
+            parts.earlier, parts.x0, warm_start, parts.misfit, cfg
         )
         logger.info(
             "Fitting %s (%s), starting from %s.", parts.path, parts.operator, parts.told(origin)
@@ -79,7 +79,7 @@ class KaczmarzFit:
             tracker,
             request,
             start,
-            n_spaxels=parts.model.shape[0],
+            n_spaxels=parts.misfit.n_spaxels,
             first_epoch=first_epoch,
             last_epoch=last_epoch,
             same_call="the same call"
@@ -90,8 +90,8 @@ class KaczmarzFit:
         )
         with follower.at_work():
             x, stats = solve_global_kaczmarz(
-                parts.model,
-                parts.objective,
+                parts.share.operator,
+                parts.share.observed,
                 start,
                 cfg,
                 first_epoch=first_epoch,

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cubefit.config import SolverCfg
 from cubefit.inverse.kaczmarz import KaczmarzState, smoother_of, sweeps
-from cubefit.inverse.objective import Objective
+from cubefit.inverse.observed import Observed
 from cubefit.inverse.operators import Operator
 from cubefit.inverse.ratio import ratio_rows
 from cubefit.progress import Progress
@@ -30,7 +30,7 @@ StateHook = Callable[[KaczmarzState], None]
 
 def solve_global_kaczmarz(
     operator: Operator,
-    objective: Objective,
+    observed: Observed,
     start: Float | KaczmarzState,
     cfg: SolverCfg,
     *,
@@ -48,7 +48,7 @@ def solve_global_kaczmarz(
     ----------
     operator : Operator
         The linear model, stored or matrix-free.
-    objective : Objective
+    observed : Observed
         Data, noise and masks.
     start : ndarray, shape (C, P), or KaczmarzState
         Weights to start from, physical units; or the state in which an earlier call was stopped,
@@ -90,7 +90,7 @@ def solve_global_kaczmarz(
     history: list[float] = []
     left = max(S * (last.epochs - start.epoch) - start.position, 0)
     with Progress("Kaczmarz", left, verbose=verbose) as progress:
-        for state in sweeps(operator, objective, last, start, ratio, smoother):
+        for state in sweeps(operator, observed, last, start, ratio, smoother):
             x = state.x
             progress.advance(1, f"epoch {state.epoch + 1}, rmse {state.rmse:.4g}")
             if on_batch is not None:
@@ -102,17 +102,17 @@ def solve_global_kaczmarz(
                     on_epoch_end(state.epoch + 1, state.x)
             if on_state is not None:
                 on_state(state)
-    chi2 = objective.chi2(operator.matvec(x))
+    chi2 = observed.chi2(operator.matvec(x))
     return x, {
         "method": "kaczmarz",
         "epochs": cfg.epochs,
         "epochs_total": max(last.epochs, start.epoch),
         "train_rmse": history,
         "chi2": chi2,
-        "n_voxels": objective.n_voxels,
-        "has_noise": objective.has_noise,
-        "chi2_per_voxel": chi2 / objective.n_voxels,
-        "rmse": float(np.sqrt(chi2 / objective.n_voxels)),
+        "n_voxels": observed.n_voxels,
+        "has_noise": observed.has_noise,
+        "chi2_per_voxel": chi2 / observed.n_voxels,
+        "rmse": float(np.sqrt(chi2 / observed.n_voxels)),
         "nnz": int(np.count_nonzero(x)),
         "elapsed_sec": time.monotonic() - started,
     }

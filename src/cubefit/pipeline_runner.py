@@ -26,7 +26,7 @@ from cubefit.config import (
 )
 from cubefit.errors import ConfigError, MissingDataError
 from cubefit.exact_fit import ExactFit
-from cubefit.fit_parts import FitParts, choose_operator
+from cubefit.fit_parts import FitParts
 from cubefit.fit_start import require_use
 from cubefit.fit_tracker import FitTracker, TrackerConfig
 from cubefit.inputs import checked_solution
@@ -34,14 +34,14 @@ from cubefit.interrupts import stop_requests
 from cubefit.inverse.ratio import checked_orbit_weights
 from cubefit.kaczmarz_fit import KaczmarzFit
 from cubefit.kaczmarz_solver import BatchHook, EpochHook
+from cubefit.model_choice import ModelChoice, choose_model
 from cubefit.progress import visible_log
 from cubefit.store import schema
 from cubefit.store.amend import amended
-from cubefit.store.digests import digest_inputs
 from cubefit.store.files import writing_to
 from cubefit.store.fit_group import finish_fit_group
 from cubefit.store.handle import READ_DAMAGE, amending, reading, require_writable
-from cubefit.store.load import read_dims, read_objective, read_optional, read_template_axes
+from cubefit.store.load import read_dims, read_optional, read_template_axes
 from cubefit.store.results import write_solution
 from cubefit.store.resume import Earlier, Wanted, read_earlier
 
@@ -155,6 +155,8 @@ class PipelineRunner:
         regularization: float | Literal["auto"] = 0.0,
         total_weight: float | None = None,
         tracker: FitTracker | TrackerConfig | bool = True,
+        client: object | None = None,
+        n_shares: int | None = None,
         on_epoch_end: EpochHook | None = None,
         on_batch: BatchHook | None = None,
     ) -> tuple[Float, dict[str, Any]]:
@@ -206,6 +208,12 @@ class PipelineRunner:
         tracker : bool, TrackerConfig or FitTracker
             How the fit is followed. False writes nothing before the end, and keeps no other writer
             out meanwhile.
+        client : distributed.Client, optional
+            Fit on its cluster, by the exact method, matrix-free: the workers read their shares of
+            the spaxels from the file, which they must see under the same path.
+        n_shares : int, optional
+            Shares on the cluster, default one for each worker. The same number gives the same bits,
+            on any number of workers of as many threads.
         on_epoch_end, on_batch : callable, optional
             See `cubefit.kaczmarz_solver.solve_global_kaczmarz`; the exact method calls the first
             after each round.
@@ -224,6 +232,9 @@ class PipelineRunner:
         ------
         ConfigError, InputError
             If a setting or ``x0`` is wrong: before any work.
+        ClusterError
+            If the cluster of ``client`` does not answer, does not see the file, is too small, or is
+            lost on the way: the same call then goes on from the last checkpoint.
         StaleError
             If the HyperCube, or the checkpoint or solution to resume, belongs to other inputs.
         LockedError
@@ -280,9 +291,13 @@ class PipelineRunner:
                 on_batch=on_batch,
             )
         require_choice("warm_start", warm_start, WarmStart)
-        require_choice("operator", operator, OperatorKind)
-        if normalization is not None:
-            require_choice("normalization", normalization, Normalization)
+        choice = ModelChoice(
+            method=method,
+            operator=operator,
+            normalization=normalization,
+            client=client,
+            n_shares=n_shares,
+        )
         require_positive("blas_threads", blas_threads)
         for name, hook in (("on_epoch_end", on_epoch_end), ("on_batch", on_batch)):
             if hook is not None and not callable(hook):
@@ -295,7 +310,7 @@ class PipelineRunner:
             ExitStack() as stack,
         ):
             request.stop_at_once(f"the fit of {self.path} had not begun; the same call begins it.")
-            parts = self._set_up(plan, x0, warm_start, operator, normalization, method, stack)
+            parts = self._set_up(plan, x0, warm_start, choice, stack)
             if follow_up is not None:
                 self._announce(parts, orbit_weights, follow_up)
             x, stats = plan.run(parts, follow_up, request, warm_start, verbose=verbose)
@@ -313,26 +328,22 @@ class PipelineRunner:
         plan: KaczmarzFit | ExactFit,
         x0: ArrayLike | None,
         warm_start: WarmStart,
-        operator: OperatorKind,
-        normalization: Normalization | None,
-        method: Method,
+        choice: ModelChoice,
         stack: ExitStack,
     ) -> FitParts:
         """Check the rest of the arguments, and put the parts of the fit together."""
         with reading(self.path) as file:
-            self.dims, objective = read_dims(file), read_objective(file)
-            digests = digest_inputs(file)
+            self.dims = read_dims(file)
             template_shape, _ = read_template_axes(file)
         plan.check(self.dims["nComp"], template_shape)
         given = None if x0 is None else checked_solution(x0, self.dims["nComp"], self.dims["nPop"])
         require_use(warm_start, given)
-        chosen = choose_operator(self.path, operator, normalization, digests.models, method, stack)
-        run = plan.identity(digests.fit)
-        wanted = Wanted(digest=digests.fit, normalization=chosen.normalization, run=run)
+        chosen = choose_model(self.path, choice, stack)
+        run = plan.identity(chosen.digests.fit)
+        wanted = Wanted(digest=chosen.digests.fit, normalization=chosen.normalization, run=run)
         return FitParts(
             path=self.path,
-            model=chosen.operator,
-            objective=objective,
+            misfit=chosen.misfit,
             template_shape=template_shape,
             operator=chosen.name,
             normalization=chosen.normalization,

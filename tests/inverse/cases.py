@@ -1,20 +1,23 @@
 """Fits of every awkward kind, their dense least squares, and one registry of solvers."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from hypothesis import strategies as st
 from scipy.optimize import nnls
-from tests.inverse.problems import KINDS, Kind, Problem, problem_strategy, random_problem
+from tests.inverse.problems import FLOAT64, Kind, Problem, problem_strategy, random_problem
 
 from cubefit.config import SolverCfg
 from cubefit.inverse.certificate import Certificate
 from cubefit.inverse.compressed import CompressedModel
 from cubefit.inverse.exact import Exact
 from cubefit.inverse.kaczmarz import KaczmarzState, sweeps
+from cubefit.inverse.misfit import Misfit
 from cubefit.inverse.objective import Objective
+from cubefit.inverse.observed import Observed
 from cubefit.inverse.priors import (
     Priors,
     expected_units,
@@ -23,15 +26,69 @@ from cubefit.inverse.priors import (
     smoothness,
 )
 from cubefit.inverse.ratio import ratio_targets
-
-FLOAT64 = KINDS[-1]
-"""The operator that the exact solver is meant for."""
+from cubefit.inverse.shares import Share, Shares, one_share
 
 TOLERANCE = 1e-9
 """Relative gap at which the solvers stop here."""
 DEGENERACIES = ("no", "twin templates", "twin components", "mixed template", "dark template")
 DATA = ("noisy", "exact", "unlike", "negative", "any sign")
 NOISE = ("none", "separable", "general")
+
+
+class ManyShares(Shares):
+    """Spaxels in several shares, all in this process.
+
+    Parameters
+    ----------
+    held : list
+        What is held of each share, in the order of spaxels.
+    """
+
+    are_here = True
+
+    def __init__(self, held):
+        self.held = held
+
+    def total(self, part, *given):
+        """Return the sum of ``part(share, *given)``, first to last."""
+        terms = [part(share, *given) for share in self.held]
+        return tuple(sum(of_shares[1:], of_shares[0]) for of_shares in zip(*terms, strict=True))
+
+    def any_of(self, ask, *given):
+        """Return ``ask(share, *given)`` of the first."""
+        return ask(self.held[0], *given)
+
+    def each(self, make, *given):
+        """Return the shares of ``make(share, *given)``."""
+        return ManyShares([make(share, *given) for share in self.held])
+
+
+def misfit_of(operator, observed: Observed) -> Misfit:
+    """Return the misfit of all spaxels in one share."""
+    return Misfit(one_share(operator, observed))
+
+
+def random_observed(problem: Problem, rng: np.random.Generator, unit: float = 1.0) -> Observed:
+    """Return spectra whose data are anything, with noise and some voxels masked."""
+    S, _, _, L = problem.shape
+    used = rng.random((S, L)) < 0.8
+    used[rng.integers(S), rng.integers(L)] = True
+    data = unit * rng.normal(0.5, 1.0, (S, L))
+    data[~used] = np.nan
+    return Observed.of(data, noise=unit * rng.uniform(0.1, 1.0, (S, L)), voxel_mask=used)
+
+
+def weighing(inverse_noise: np.ndarray) -> Observed:
+    """Return spectra of zeros with these weights (S, L), which may all be zero."""
+    return Observed(data=np.zeros(inverse_noise.shape), inverse_noise=inverse_noise, has_noise=True)
+
+
+def separable_weights(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Return inverse noise that separates, some spaxels and pixels masked."""
+    weights = rng.uniform(0.5, 2.0, (shape[0], 1)) * rng.uniform(0.5, 2.0, shape[1])
+    weights[:, rng.random(shape[1]) < 0.2] = 0.0
+    weights[rng.random(shape[0]) < 0.2] = 0.0
+    return weights
 
 
 def degenerate(problem: Problem, how: str) -> Problem:
@@ -84,7 +141,7 @@ def make_mask(share: float, shape: tuple[int, int], rng: np.random.Generator) ->
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A fit: what `Objective.of` takes, and the strength of its priors."""
+    """A fit: what `Observed.of` takes, and the strength of its priors."""
 
     problem: Problem
     data: np.ndarray
@@ -105,21 +162,21 @@ class Case:
         return replace(self, data=factor * self.data, noise=noise)
 
     @cached_property
-    def plain(self) -> Objective:
-        """The objective without priors."""
-        return Objective.of(self.data, noise=self.noise, voxel_mask=self.used)
+    def observed(self) -> Observed:
+        """Data and weights."""
+        return Observed.of(self.data, noise=self.noise, voxel_mask=self.used)
 
     @cached_property
     def lit(self) -> np.ndarray:
         """Columns with light in a voxel in use, shape (C, P)."""
-        return FLOAT64.of(self.problem).rmatvec(self.plain.inverse_noise) > 0
+        return FLOAT64.of(self.problem).rmatvec(self.observed.inverse_noise) > 0
 
     @cached_property
     def total(self) -> float:
         """About what x sums to: as much light as there is in the data."""
-        weight = self.plain.inverse_noise
+        weight = self.observed.inverse_noise
         light = np.linalg.norm(self.problem.models.sum(axis=(1, 2)) * weight)
-        size = np.linalg.norm(self.plain.data * weight)
+        size = np.linalg.norm(self.observed.data * weight)
         return float(size / light * self.lit.size) if light > 0 and size > 0 else 1.0
 
     @cached_property
@@ -127,7 +184,7 @@ class Case:
         """Without noise, the size of the data takes the place of one sigma."""
         if self.noise is not None:
             return 1.0
-        return float(np.sqrt((self.plain.data**2).sum() / self.plain.n_voxels)) or 1.0
+        return float(np.sqrt((self.observed.data**2).sum() / self.observed.n_voxels)) or 1.0
 
     @cached_property
     def weights(self) -> np.ndarray:
@@ -154,15 +211,39 @@ class Case:
             )
         return priors
 
-    @cached_property
-    def objective(self) -> Objective:
-        """The objective that is minimised."""
-        return replace(self.plain, priors=self.priors)
+    def shares(self, kind: Kind, cuts: Sequence[int] = ()) -> Shares[Share]:
+        """Return all spaxels, cut before those of the given numbers (ascending, above zero)."""
+        if not cuts:
+            return one_share(kind.of(self.problem), self.observed)
+        edges = [0, *cuts, self.data.shape[0]]
+        return ManyShares([self._share(kind, a, b) for a, b in itertools.pairwise(edges)])
+
+    def _share(self, kind: Kind, first: int, end: int) -> Share:
+        part = slice(first, end)
+        observed = Observed.of(
+            self.data[part],
+            noise=None if self.noise is None else self.noise[part],
+            voxel_mask=self.used[part],
+            part_from=first,
+        )
+        return Share(kind.of(self.problem, part), observed, first)
+
+    def misfit(self, kind: Kind, cuts: Sequence[int] = ()) -> Misfit:
+        """Return the misfit, see `shares`."""
+        return Misfit(self.shares(kind, cuts))
+
+    def plain(self, kind: Kind) -> Objective:
+        """Return the objective without priors."""
+        return Objective(self.misfit(kind))
+
+    def objective(self, kind: Kind, cuts: Sequence[int] = ()) -> Objective:
+        """Return the objective that is minimised, see `shares`."""
+        return Objective(self.misfit(kind, cuts), self.priors)
 
     @cached_property
     def value_of_zero(self) -> float:
         """The objective at x = 0: the scale of its rounding."""
-        return 0.5 * float(np.sum((self.plain.data * self.plain.inverse_noise) ** 2))
+        return 0.5 * float(np.sum((self.observed.data * self.observed.inverse_noise) ** 2))
 
     def prior_rows(self) -> np.ndarray:
         """Return the prior terms as rows (R, C*P), written out."""
@@ -180,10 +261,10 @@ class Case:
         operator = kind.of(self.problem)
         C, P = self.lit.shape
         models = np.array([operator.matvec(e.reshape(C, P)) for e in np.eye(C * P)])
-        weighted = (models * self.plain.inverse_noise).reshape(C * P, -1).T
+        weighted = (models * self.observed.inverse_noise).reshape(C * P, -1).T
         matrix = np.concatenate([weighted, self.prior_rows()]) * (weighted > 0).any(axis=0)
         right = np.zeros(matrix.shape[0])
-        right[: weighted.shape[0]] = (self.plain.data * self.plain.inverse_noise).ravel()
+        right[: weighted.shape[0]] = (self.observed.data * self.observed.inverse_noise).ravel()
         return matrix, right
 
     def least(self, kind: Kind) -> float:
@@ -195,14 +276,13 @@ class Case:
         x, _ = nnls(matrix / length, right / size, maxiter=10_000)
         return 0.5 * float(np.sum((matrix @ (x / length * size) - right) ** 2))
 
-    def exact(self, kind: Kind, *, batch_bytes: float = 1e6) -> Exact:
-        """Return the exact fit."""
-        operator = kind.of(self.problem)
+    def exact(self, kind: Kind, cuts: Sequence[int] = (), *, batch_bytes: float = 1e6) -> Exact:
+        """Return the exact fit, see `shares`."""
+        objective = self.objective(kind, cuts)
         return Exact(
-            operator=operator,
-            objective=self.objective,
-            certificate=Certificate(operator, self.objective),
-            model=CompressedModel.of(operator.factors, self.objective.inverse_noise),
+            objective=objective,
+            certificate=Certificate(objective.misfit),
+            model=CompressedModel.of(objective.misfit.shares),
             batch_bytes=batch_bytes,
         )
 
@@ -257,6 +337,15 @@ def cases(draw, *, ratio=(0.0,), smooth=(0.0,)):
     )
 
 
+@st.composite
+def cuts_of(draw, case):
+    """Draw the spaxels before which those of a case are cut into shares, one share at least."""
+    inner = range(1, case.data.shape[0])
+    if not inner:
+        return []
+    return sorted(draw(st.sets(st.sampled_from(inner))))
+
+
 @dataclass(frozen=True)
 class ExactKind:
     """The exact solver, with the priors that choose its method."""
@@ -288,7 +377,7 @@ class KaczmarzKind:
     def iterates(self, case: Case, kind: Kind, start: np.ndarray) -> Iterator[np.ndarray]:
         """Yield x after each spaxel of two epochs."""
         operator, config = kind.of(case.problem), SolverCfg(epochs=2)
-        for state in sweeps(operator, case.plain, config, KaczmarzState(x=start)):
+        for state in sweeps(operator, case.observed, config, KaczmarzState(x=start)):
             yield state.x
 
 

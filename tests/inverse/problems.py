@@ -1,6 +1,6 @@
 """Small problems of every awkward kind, and one registry of operators that solve them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from hypothesis import strategies as st
@@ -111,14 +111,18 @@ class Kind:
         """Error of a model that the type holds as a subnormal number."""
         return 2e-45 if self.name == "stored" else 0.0
 
-    def of(self, problem):
-        """Return the operator of a problem."""
+    def of(self, problem, spaxels=None):
+        """Return the operator of a problem, or of some of its spaxels: a slice."""
+        losvd, cube = problem.losvd, {}
+        if spaxels is not None:
+            cube = {"lit_bins": losvd.any(axis=(0, 2)), "brightest": float(losvd.max())}
+            losvd = losvd[spaxels]
         if self.name == "stored":
             return StoredOperator(
-                Planes(problem.models.astype(self.dtype)),
-                lambda: MatrixFreeOperator(problem.losvd, problem.shifted),
+                Planes(replace(problem, losvd=losvd).models.astype(self.dtype)),
+                lambda: MatrixFreeOperator(losvd, problem.shifted, **cube),
             )
-        return MatrixFreeOperator(problem.losvd, problem.shifted, dtype=self.dtype)
+        return MatrixFreeOperator(losvd, problem.shifted, dtype=self.dtype, **cube)
 
 
 KINDS = (
@@ -127,3 +131,6 @@ KINDS = (
     Kind("matrix-free", np.float64),
 )
 """Every operator there is."""
+
+FLOAT64 = KINDS[-1]
+"""The operator that the exact solver is meant for."""

@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.inverse.cases import separable_weights, weighing
 from tests.inverse.problems import random_problem
 
 from cubefit.inverse import compressed
-from cubefit.inverse.compressed import CompressedModel, joined, leading, separable
+from cubefit.inverse.compressed import CompressedModel, CompressedTemplates, Light, joined, leading
 from cubefit.inverse.matrix_free import MatrixFreeOperator
 from cubefit.inverse.operators import Members
+from cubefit.inverse.shares import OneShare, one_share
 
 seeds = st.integers(0, 2**32 - 1)
 checked = settings(deadline=None, max_examples=30)
@@ -18,12 +20,9 @@ def operator_of(problem):
     return MatrixFreeOperator(problem.losvd, problem.shifted, dtype=np.float64)
 
 
-def separable_noise(rng, shape):
-    """Return inverse noise that separates, some spaxels and pixels masked."""
-    weights = rng.uniform(0.5, 2.0, (shape[0], 1)) * rng.uniform(0.5, 2.0, shape[1])
-    weights[:, rng.random(shape[1]) < 0.2] = 0.0
-    weights[rng.random(shape[0]) < 0.2] = 0.0
-    return weights
+def model_of(operator, inverse_noise, **options):
+    """Return the compressed model of some weights (S, L)."""
+    return CompressedModel.of(one_share(operator, weighing(inverse_noise)), **options)
 
 
 def dense_curvature(operator, inverse_noise):
@@ -46,8 +45,8 @@ def curvature_of(model):
 def test_without_truncation_the_curvature_is_that_of_the_model(problems, data, seed):
     operator = operator_of(data.draw(problems))
     S, _C, P, L = operator.shape
-    weights = separable_noise(np.random.default_rng(seed), (S, L))
-    model = CompressedModel.of(operator, weights, template_tolerance=0.0)
+    weights = separable_weights(np.random.default_rng(seed), (S, L))
+    model = model_of(operator, weights, template_tolerance=0.0)
     expected = dense_curvature(operator, weights)
     # The velocity axis is still cut at 1e-5 of its largest singular value.
     np.testing.assert_allclose(curvature_of(model), expected, atol=1e-8 * expected.max(initial=0))
@@ -58,9 +57,9 @@ def test_without_truncation_the_curvature_is_that_of_the_model(problems, data, s
 @checked
 def test_full_rank_templates_and_bins_keep_every_digit(seed):
     operator = operator_of(random_problem(seed, (4, 3, 3, 4, 20)))
-    weights = separable_noise(np.random.default_rng(seed), (4, 20))
+    weights = separable_weights(np.random.default_rng(seed), (4, 20))
     expected = dense_curvature(operator, weights)
-    found = curvature_of(CompressedModel.of(operator, weights))
+    found = curvature_of(model_of(operator, weights))
     np.testing.assert_allclose(found, expected, atol=1e-10 * max(expected.max(), 1e-300))
 
 
@@ -69,7 +68,7 @@ def test_full_rank_templates_and_bins_keep_every_digit(seed):
 def test_gram_times_and_diagonal_agree(problems, data, seed):
     operator, rng = operator_of(data.draw(problems)), np.random.default_rng(seed)
     S, C, P, L = operator.shape
-    model = CompressedModel.of(operator, rng.random((S, L)))
+    model = model_of(operator, rng.random((S, L)))
     matrix, direction = curvature_of(model), rng.normal(size=(C, P))
     top = np.abs(matrix).max(initial=0)
     np.testing.assert_allclose(
@@ -96,7 +95,7 @@ def test_the_error_falls_with_the_tolerance():
     expected = dense_curvature(operator, weights)
     errors, sizes = [], []
     for tolerance in (1e-1, 1e-2, 1e-3, 1e-4):
-        model = CompressedModel.of(operator, weights, template_tolerance=tolerance)
+        model = model_of(operator, weights, template_tolerance=tolerance)
         errors.append(np.abs(curvature_of(model) - expected).max() / expected.max())
         sizes.append(model.n_compressed)
     assert (np.diff(errors) < 0).all()
@@ -107,10 +106,10 @@ def test_the_error_falls_with_the_tolerance():
 @pytest.mark.parametrize("tolerance", [1e-3, 1e-2])
 def test_coarser_is_what_a_coarser_tolerance_gives(tolerance):
     operator, weights = near_degenerate(), np.ones((5, 30))
-    fine = CompressedModel.of(operator, weights)
+    fine = model_of(operator, weights)
     coarse, direct = (
         fine.coarser(tolerance),
-        CompressedModel.of(operator, weights, template_tolerance=tolerance),
+        model_of(operator, weights, template_tolerance=tolerance),
     )
     assert coarse.n_compressed == direct.n_compressed < fine.n_compressed
     np.testing.assert_allclose(
@@ -121,8 +120,8 @@ def test_coarser_is_what_a_coarser_tolerance_gives(tolerance):
 
 
 def test_most_keeps_the_strongest():
-    fine = CompressedModel.of(near_degenerate(), np.ones((5, 30)))
-    few = CompressedModel.of(near_degenerate(), np.ones((5, 30)), most=2)
+    fine = model_of(near_degenerate(), np.ones((5, 30)))
+    few = model_of(near_degenerate(), np.ones((5, 30)), most=2)
     assert few.n_compressed == 2
     np.testing.assert_array_equal(few.strength, fine.strength[-2:])
     assert few.strength[-1] == 1.0
@@ -131,10 +130,10 @@ def test_most_keeps_the_strongest():
 def test_units_do_not_matter():
     problem = random_problem(2)
     weights = np.ones((3, 7))
-    plain = curvature_of(CompressedModel.of(operator_of(problem), weights))
+    plain = curvature_of(model_of(operator_of(problem), weights))
     tiny = MatrixFreeOperator(1e-6 * problem.losvd, 1e-20 * problem.shifted, dtype=np.float64)
     np.testing.assert_allclose(
-        curvature_of(CompressedModel.of(tiny, 1e25 * weights)), 1e-2 * plain, rtol=1e-5
+        curvature_of(model_of(tiny, 1e25 * weights)), 1e-2 * plain, rtol=1e-5
     )
 
 
@@ -143,26 +142,10 @@ def test_no_light_is_no_curvature(dark):
     """The block of component pairs was once as large as one over nothing."""
     problem, weights = random_problem(1), np.ones((3, 7))
     {"losvd": problem.losvd, "shifted": problem.shifted, "weights": weights}[dark][:] = 0.0
-    model = CompressedModel.of(operator_of(problem), weights)
+    model = model_of(operator_of(problem), weights)
     assert not curvature_of(model).any()
     assert not model.times(np.ones((3, 2))).any()
     assert not model.diagonal().any()
-
-
-@given(seed=seeds)
-@checked
-def test_separable_weights_are_found_exactly(seed):
-    rng = np.random.default_rng(seed)
-    weights = separable_noise(rng, (4, 6))
-    by_spaxel, by_pixel = separable(weights)
-    np.testing.assert_allclose(np.outer(by_spaxel, by_pixel), weights, atol=1e-12)
-
-
-def test_other_weights_are_met_on_average():
-    weights = np.random.default_rng(1).uniform(0.5, 2.0, (20, 30))
-    near = np.outer(*separable(weights)) ** 2
-    assert np.abs(near / weights**2 - 1).mean() < 1.0
-    assert near.mean() == pytest.approx((weights**2).mean(), rel=0.05)
 
 
 def test_leading_directions_are_orthonormal_ascending_and_few():
@@ -185,5 +168,7 @@ def test_blocks_of_components_do_not_matter(monkeypatch, block_bytes):
     pairs = pairs + pairs.transpose(1, 0, 3, 2)
     expected = np.einsum("scu,sdw,uwkl->ckdl", light, light, pairs)
     monkeypatch.setattr(compressed, "BLOCK_BYTES", block_bytes)
-    found = joined(light, pairs.reshape(4, 9), 3)
+    pairs = pairs.reshape(4, 9)
+    templates = CompressedTemplates(5, np.empty((7, 3)), np.empty(3), np.empty((6, 2)), pairs)
+    found = joined(OneShare(Light(light, pairs, 1.0)), templates)
     np.testing.assert_allclose(found, expected, rtol=1e-12)

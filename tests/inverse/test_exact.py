@@ -10,13 +10,12 @@ from tests.inverse.cases import (
     DATA,
     DEGENERACIES,
     EXACT,
-    FLOAT64,
     SOLVERS,
     TOLERANCE,
     cases,
     make_case,
 )
-from tests.inverse.problems import KINDS, random_problem
+from tests.inverse.problems import FLOAT64, KINDS, random_problem
 
 checked = settings(deadline=None, max_examples=20)
 MOST_ROUNDS = 120
@@ -103,11 +102,12 @@ def test_brighter_data_give_a_brighter_model(solver, kind, data, factor):
     brighter, operator = case.brighter(factor), kind.of(case.problem)
     *_, x = (x.copy() for x in solver.iterates(case, kind, zeros(case)))
     *_, scaled = (x.copy() for x in solver.iterates(brighter, kind, zeros(case)))
-    difference = operator.matvec(scaled / factor - x) * case.plain.inverse_noise
+    difference = operator.matvec(scaled / factor - x) * case.observed.inverse_noise
     far = 0.0
     if solver in EXACT:
-        gap = case.exact(kind).certificate.gap
-        far = sum(gap(case.objective.at(operator, v)).absolute for v in (x, scaled / factor))
+        fit = case.exact(kind)
+        points = (fit.objective.at(v) for v in (x, scaled / factor))
+        far = sum(fit.certificate.gap(here).absolute for here in points)
     assert np.vdot(difference, difference) <= 4 * far + case.rounding(kind)
 
 
@@ -185,7 +185,7 @@ def test_negative_starts_count_as_zero_and_nothing_given_is_changed(exact, data)
 @checked
 def test_a_masked_spaxel_is_no_spaxel(exact, data):
     case = data.draw(exact.cases())
-    kept = case.plain.inverse_noise.any(axis=1)
+    kept = case.observed.inverse_noise.any(axis=1)
     smaller = replace(
         case,
         problem=replace(case.problem, losvd=case.problem.losvd[kept]),
@@ -210,10 +210,10 @@ def test_the_size_of_batches_does_not_matter(kind, data):
 def test_float32_stays_near_float64(exact, data):
     """Judged by the objective of float64."""
     case = data.draw(exact.cases())
-    operator, least = FLOAT64.of(case.problem), best_of(finished(case, FLOAT64)).value
+    fit, least = case.exact(FLOAT64), best_of(finished(case, FLOAT64)).value
     for kind in KINDS[:-1]:
         x = best_of(finished(case, kind)).x
-        value = case.objective.at(operator, np.where(case.exact(FLOAT64).certificate.seen, x, 0.0))
+        value = fit.objective.at(np.where(fit.certificate.seen, x, 0.0))
         assert least * (1 - 1e-8) - case.rounding(FLOAT64) <= value.value
         assert value.value <= least + case.rounding(kind)
 

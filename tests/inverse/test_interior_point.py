@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.inverse.cases import FLOAT64, Case, make_case
-from tests.inverse.problems import Problem, random_problem
+from tests.inverse.cases import Case, make_case
+from tests.inverse.problems import FLOAT64, Problem, random_problem
 
-from cubefit.inverse.certificate import Certificate
 from cubefit.inverse.compressed import CompressedModel
 from cubefit.inverse.interior_point import (
     LEAST,
@@ -29,14 +28,13 @@ def newton(seed, *, ratio=1.0, smooth=0.5, sizes=(4, 3, 3, 4, 25), template_tole
     """Return a problem in scaled units, its preconditioner and a diagonal."""
     case = make_case(seed, random_problem(seed, sizes), noise="separable", ratio=ratio,
                      smooth=smooth)  # fmt: skip
-    operator, unit = FLOAT64.of(case.problem), case.priors.unit[:, None]
+    objective, unit = case.objective(FLOAT64), case.priors.unit[:, None]
     rng = np.random.default_rng(seed)
     seen = rng.random(case.lit.shape) < 0.8
     seen[0] = True
-    model = CompressedModel.of(
-        operator, case.objective.inverse_noise, template_tolerance=template_tolerance
-    )
-    problem = Scaled(operator, case.objective, unit, seen)
+    shares = objective.misfit.shares
+    model = CompressedModel.of(shares, template_tolerance=template_tolerance)
+    problem = Scaled(objective, unit, seen)
     precondition = Preconditioner(model, case.priors, unit, seen)
     diagonal = np.where(seen, 10.0 ** rng.uniform(-3, 6, seen.shape), 1.0)
     precondition.factor(diagonal)
@@ -138,15 +136,13 @@ def test_triangular_solves_every_system():
 
 def follow(case, start=None, most=60):
     """Return the points of a fit until it ends itself, and its certificate."""
-    operator = FLOAT64.of(case.problem)
-    certificate = Certificate(operator, case.objective)
-    model = CompressedModel.of(operator, case.objective.inverse_noise)
+    fit = case.exact(FLOAT64)
     start = np.zeros(case.lit.shape) if start is None else start
     points = []
-    for here in rounds(operator, case.objective, certificate, model, start):
+    for here in rounds(fit.objective, fit.certificate, fit.model, start):
         points.append(here)
         assert len(points) < most, "rounds without end"
-    return points, certificate
+    return points, fit.certificate
 
 
 def test_the_first_point_is_the_start_and_all_others_are_inside():

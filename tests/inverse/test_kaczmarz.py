@@ -16,7 +16,7 @@ from cubefit.inverse.kaczmarz import (
     sweeps,
 )
 from cubefit.inverse.matrix_free import MatrixFreeOperator
-from cubefit.inverse.objective import Objective
+from cubefit.inverse.observed import Observed
 from cubefit.inverse.operators import DenseRows
 from cubefit.inverse.priors import second_differences
 from cubefit.inverse.ratio import RatioRows
@@ -44,15 +44,15 @@ def project_one_by_one(matrix, data, x, lr):
     return x
 
 
-def plain_sweeps(models, objective, config, x):
+def plain_sweeps(models, observed, config, x):
     """Run `sweeps` row by row in float64; yield x after each spaxel."""
     S = models.shape[0]
     for epoch in range(config.epochs):
         for s in spaxel_order(S, config, epoch):
             rng = np.random.default_rng([config.seed, epoch, int(s)])
-            pixels = draw_pixels(objective.used[s], config, rng)
+            pixels = draw_pixels(observed.used[s], config, rng)
             matrix = models[s].reshape(-1, models.shape[-1])[:, pixels].T
-            flat = project_one_by_one(matrix, objective.data[s, pixels], x.ravel(), config.lr)
+            flat = project_one_by_one(matrix, observed.data[s, pixels], x.ravel(), config.lr)
             x = flat.reshape(x.shape)
             if config.project_nonneg:
                 x = np.maximum(x, 0.0)
@@ -95,13 +95,11 @@ def test_sweeps_equal_the_row_loop(kind, problems, data, seed, lr, order):
     S, C, P, L = problem.shape
     rng = np.random.default_rng(seed)
     y = rng.random((S, L)) * max(problem.models.max(), 1e-30)
-    objective = Objective.of(y, voxel_mask=some_used(rng, (S, L)))
+    observed = Observed.of(y, voxel_mask=some_used(rng, (S, L)))
     config = SolverCfg(epochs=2, pixels_per_aperture=4, lr=lr, row_order=order, seed=seed)
     start, operator = rng.random((C, P)), kind.of(problem)
-    expected = list(plain_sweeps(problem.models, objective, config, start))
-    found = [
-        state.x.copy() for state in sweeps(operator, objective, config, KaczmarzState(x=start))
-    ]
+    expected = list(plain_sweeps(problem.models, observed, config, start))
+    found = [state.x.copy() for state in sweeps(operator, observed, config, KaczmarzState(x=start))]
     tolerance = 1e-4 if kind.dtype is np.float32 else 1e-9
     np.testing.assert_allclose(found, expected, atol=tolerance * max(1.0, np.abs(expected).max()))
 
@@ -120,9 +118,9 @@ def test_float32_follows_float64_on_a_real_orbit_library(lr):
     single, double = (MatrixFreeOperator(losvd, shifted, dtype=d) for d in (np.float32, np.float64))
     truth = rng.random((C, P)) * (rng.random((C, P)) < 0.3)
     y = double.matvec(truth) * rng.normal(1.0, 0.01, (S, L))
-    objective, config = Objective.of(y), SolverCfg(epochs=2, lr=lr)
+    observed, config = Observed.of(y), SolverCfg(epochs=2, lr=lr)
     start = KaczmarzState(x=np.zeros((C, P)))
-    x32, x64 = (last(sweeps(op, objective, config, start)).x for op in (single, double))
+    x32, x64 = (last(sweeps(op, observed, config, start)).x for op in (single, double))
     np.testing.assert_allclose(x32, x64, atol=1e-4 * x64.max())
     np.testing.assert_allclose(double.matvec(x32), double.matvec(x64), atol=1e-5 * y.max())
 
@@ -133,21 +131,19 @@ def test_x_is_never_negative(kind, problems, data, seed, lr, unit):
     problem = data.draw(problems)
     S, C, P, L = problem.shape
     rng = np.random.default_rng(seed)
-    objective = Objective.of(unit * rng.normal(size=(S, L)))
+    observed = Observed.of(unit * rng.normal(size=(S, L)))
     ratio = RatioRows.of(rng.uniform(0.1, 1.0, C), C, SolverCfg())
     config = SolverCfg(epochs=2, lr=lr, ratio_prob=0.5, seed=seed)
     start = KaczmarzState(x=rng.random((C, P)))
-    for state in sweeps(kind.of(problem), objective, config, start, ratio):
+    for state in sweeps(kind.of(problem), observed, config, start, ratio):
         assert np.isfinite(state.x).all()
         assert (state.x >= 0).all()
 
 
 def test_without_projection_x_may_be_negative(kind, small_problem):
-    operator, objective = kind.of(small_problem(1)), Objective.of(-np.ones((3, 7)))
-    free = last(
-        sweeps(operator, objective, SolverCfg(project_nonneg=False), KaczmarzState(x=ZEROS))
-    )
-    bound = last(sweeps(operator, objective, SolverCfg(), KaczmarzState(x=ZEROS)))
+    operator, observed = kind.of(small_problem(1)), Observed.of(-np.ones((3, 7)))
+    free = last(sweeps(operator, observed, SolverCfg(project_nonneg=False), KaczmarzState(x=ZEROS)))
+    bound = last(sweeps(operator, observed, SolverCfg(), KaczmarzState(x=ZEROS)))
     assert (free.x < 0).any()
     assert not bound.x.any()
 
@@ -162,7 +158,7 @@ def test_brighter_data_give_a_heavier_x(kind, small_problem, seed, exponent, wit
     ratio = RatioRows.of(np.arange(1.0, 4.0), 3, config) if with_ratio else None
     a = 2.0**exponent
     x, brighter = (
-        last(sweeps(operator, Objective.of(f * y), config, KaczmarzState(x=f * x0), ratio)).x
+        last(sweeps(operator, Observed.of(f * y), config, KaczmarzState(x=f * x0), ratio)).x
         for f in (1.0, a)
     )
     np.testing.assert_array_equal(brighter, a * x)
@@ -174,7 +170,7 @@ def test_any_factor_scales_x(kind, small_problem, seed, a):
     rng = np.random.default_rng(seed)
     operator, y = kind.of(small_problem(seed)), rng.random((3, 7))
     x, scaled = (
-        last(sweeps(operator, Objective.of(f * y), SolverCfg(), KaczmarzState(x=ZEROS))).x
+        last(sweeps(operator, Observed.of(f * y), SolverCfg(), KaczmarzState(x=ZEROS))).x
         for f in (1.0, a)
     )
     np.testing.assert_allclose(scaled / a, x, atol=1e-5 * x.max() + 1e-12)
@@ -187,26 +183,26 @@ def test_noise_weighs_no_row_of_a_projection(kind, small_problem, seed):
     rng = np.random.default_rng(seed)
     operator, y, noise = kind.of(small_problem(seed)), rng.random((3, 7)), rng.uniform(1, 2, (3, 7))
     plain, weighted = (
-        last(sweeps(operator, objective, SolverCfg(), KaczmarzState(x=ZEROS)))
-        for objective in (Objective.of(y), Objective.of(y, noise=noise))
+        last(sweeps(operator, observed, SolverCfg(), KaczmarzState(x=ZEROS)))
+        for observed in (Observed.of(y), Observed.of(y, noise=noise))
     )
     np.testing.assert_array_equal(plain.x, weighted.x)
     assert weighted.rmse < plain.rmse
 
 
 def usual(small_problem, seed=3):
-    """Return a problem, an objective, settings and ratio rows with everything in play."""
+    """Return a problem, spectra, settings and ratio rows with everything in play."""
     rng = np.random.default_rng(seed)
-    objective = Objective.of(rng.random((3, 7)), voxel_mask=some_used(rng, (3, 7)))
+    observed = Observed.of(rng.random((3, 7)), voxel_mask=some_used(rng, (3, 7)))
     config = SolverCfg(epochs=3, pixels_per_aperture=4, ratio_prob=0.5, seed=seed)
-    return small_problem(seed), objective, config, RatioRows.of(np.arange(1.0, 4.0), 3, config)
+    return small_problem(seed), observed, config, RatioRows.of(np.arange(1.0, 4.0), 3, config)
 
 
 def test_the_same_seed_gives_the_same_bits(kind, small_problem):
-    problem, objective, config, ratio = usual(small_problem)
+    problem, observed, config, ratio = usual(small_problem)
 
     def run(settings_):
-        return last(sweeps(kind.of(problem), objective, settings_, KaczmarzState(x=ZEROS), ratio)).x
+        return last(sweeps(kind.of(problem), observed, settings_, KaczmarzState(x=ZEROS), ratio)).x
 
     np.testing.assert_array_equal(run(config), run(config))
     assert (run(config) != run(SolverCfg(epochs=3, pixels_per_aperture=4, seed=4))).any()
@@ -214,18 +210,18 @@ def test_the_same_seed_gives_the_same_bits(kind, small_problem):
 
 @pytest.mark.parametrize("visited", range(10))
 def test_stop_and_resume_equal_one_run(kind, small_problem, visited):
-    problem, objective, config, ratio = usual(small_problem)
+    problem, observed, config, ratio = usual(small_problem)
     operator, start = kind.of(problem), KaczmarzState(x=ZEROS)
     whole = [
         (s.epoch, s.position, s.spaxel, s.rmse, s.x.copy())
-        for s in sweeps(operator, objective, config, start, ratio)
+        for s in sweeps(operator, observed, config, start, ratio)
     ]
     assert len(whole) == 9
-    stopped = last([start, *islice(sweeps(operator, objective, config, start, ratio), visited)])
+    stopped = last([start, *islice(sweeps(operator, observed, config, start, ratio), visited)])
     kept = KaczmarzState(x=stopped.x.copy(), epoch=stopped.epoch, position=stopped.position)
     resumed = [
         (s.epoch, s.position, s.spaxel, s.rmse, s.x.copy())
-        for s in sweeps(operator, objective, config, kept, ratio)
+        for s in sweeps(operator, observed, config, kept, ratio)
     ]
     assert [r[:4] for r in resumed] == [w[:4] for w in whole[visited:]]
     for one, other in zip(resumed, whole[visited:], strict=True):
@@ -238,7 +234,7 @@ def test_each_epoch_visits_every_spaxel_once_in_another_order(kind, small_proble
         (s.epoch, s.position, s.spaxel)
         for s in sweeps(
             kind.of(problem),
-            Objective.of(np.ones((12, 3))),
+            Observed.of(np.ones((12, 3))),
             SolverCfg(epochs=2),
             KaczmarzState(x=np.zeros((2, 2))),
         )
@@ -281,7 +277,7 @@ def test_masked_voxels_may_hold_anything(kind, small_problem, seed, junk):
         last(
             sweeps(
                 kind.of(small_problem(seed)),
-                Objective.of(cube, noise=np.where(used, 1.0, cube), voxel_mask=used),
+                Observed.of(cube, noise=np.where(used, 1.0, cube), voxel_mask=used),
                 SolverCfg(),
                 KaczmarzState(x=ZEROS),
             )
@@ -296,11 +292,11 @@ def test_masked_and_dark_spaxels_leave_x_alone(kind, small_problem):
     problem.losvd[1] = 0.0
     used = np.ones((3, 7), bool)
     used[2] = False
-    objective = Objective.of(np.ones((3, 7)), voxel_mask=used)
+    observed = Observed.of(np.ones((3, 7)), voxel_mask=used)
     config = SolverCfg(row_order="sequential")
     states = [
         (s.rmse, s.x.copy())
-        for s in sweeps(kind.of(problem), objective, config, KaczmarzState(x=ZEROS))
+        for s in sweeps(kind.of(problem), observed, config, KaczmarzState(x=ZEROS))
     ]
     (lit, x), (dark, after_dark), (masked, after_masked) = states
     assert lit == 1.0
@@ -328,8 +324,8 @@ def test_consistent_data_converge(kind, small_problem, row_order):
     problem = small_problem(11, (6, 5, 3, 2, 12))
     true = np.array([[1.0, 0.0], [0.5, 2.0], [0.0, 3.0]])
     y = np.einsum("scpl,cp->sl", problem.models, true)
-    objective, config = Objective.of(y), SolverCfg(epochs=300, lr=1.0, row_order=row_order)
-    states = sweeps(kind.of(problem), objective, config, KaczmarzState(x=ZEROS))
+    observed, config = Observed.of(y), SolverCfg(epochs=300, lr=1.0, row_order=row_order)
+    states = sweeps(kind.of(problem), observed, config, KaczmarzState(x=ZEROS))
     x = last(states).x
     model = np.einsum("scpl,cp->sl", problem.models, x)
     np.testing.assert_allclose(model, y, rtol=1e-4)
@@ -343,27 +339,27 @@ def test_ratio_rows_pull_the_components_together(kind, small_problem):
     weights = np.array([1.0, 2.0, 4.0])
     config = SolverCfg(epochs=400, ratio_prob=1.0, ratio_eta=0.5)
     x0 = np.array([[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]])
-    objective = Objective.of(np.einsum("scpl,cp->sl", problem.models, x0))
+    observed = Observed.of(np.einsum("scpl,cp->sl", problem.models, x0))
     ratio = RatioRows.of(weights, 3, config)
     operator, start = kind.of(problem), KaczmarzState(x=x0)
-    sums = last(sweeps(operator, objective, config, start, ratio)).x.sum(axis=1)
+    sums = last(sweeps(operator, observed, config, start, ratio)).x.sum(axis=1)
     np.testing.assert_allclose(sums / sums[2], weights / 4.0, rtol=1e-3)
-    np.testing.assert_allclose(last(sweeps(operator, objective, config, start)).x, x0, rtol=1e-4)
+    np.testing.assert_allclose(last(sweeps(operator, observed, config, start)).x, x0, rtol=1e-4)
 
 
 def test_the_start_is_not_changed_and_may_be_of_any_type(kind, small_problem):
-    operator, objective = kind.of(small_problem(1)), Objective.of(np.ones((3, 7)))
+    operator, observed = kind.of(small_problem(1)), Observed.of(np.ones((3, 7)))
     whole = np.arange(6).reshape(2, 3).T
-    found = last(sweeps(operator, objective, SolverCfg(), KaczmarzState(x=whole))).x
-    same = last(sweeps(operator, objective, SolverCfg(), KaczmarzState(x=whole.astype(float)))).x
+    found = last(sweeps(operator, observed, SolverCfg(), KaczmarzState(x=whole))).x
+    same = last(sweeps(operator, observed, SolverCfg(), KaczmarzState(x=whole.astype(float)))).x
     np.testing.assert_array_equal(found, same)
     np.testing.assert_array_equal(whole, [[0, 3], [1, 4], [2, 5]])
 
 
 def test_no_epoch_left_is_no_step(kind, small_problem):
-    operator, objective = kind.of(small_problem(1)), Objective.of(np.ones((3, 7)))
+    operator, observed = kind.of(small_problem(1)), Observed.of(np.ones((3, 7)))
     for done in (KaczmarzState(x=ZEROS, epoch=2), KaczmarzState(x=ZEROS, epoch=1, position=3)):
-        assert not list(sweeps(operator, objective, SolverCfg(epochs=2), done))
+        assert not list(sweeps(operator, observed, SolverCfg(epochs=2), done))
 
 
 @pytest.mark.parametrize(
@@ -380,7 +376,7 @@ def test_no_epoch_left_is_no_step(kind, small_problem):
 )
 def test_what_does_not_fit_is_refused_before_the_first_step(kind, small_problem, x, cube, words):
     states = sweeps(
-        kind.of(small_problem(1)), Objective.of(np.ones(cube)), SolverCfg(), KaczmarzState(x=x)
+        kind.of(small_problem(1)), Observed.of(np.ones(cube)), SolverCfg(), KaczmarzState(x=x)
     )
     with pytest.raises(InputError, match=words):
         next(states)
@@ -426,14 +422,14 @@ def test_more_spaxels_smooth_less_each():
 def test_smoothed_sweeps_are_smoother_and_stop_and_resume_like_others(kind, small_problem):
     problem = small_problem(3, (4, 3, 2, 6, 9))
     y = np.einsum("scpl,cp->sl", problem.models, np.random.default_rng(3).random((2, 6)))
-    objective, start = Objective.of(y), KaczmarzState(x=np.zeros((2, 6)))
+    observed, start = Observed.of(y), KaczmarzState(x=np.zeros((2, 6)))
     bends, roughness = second_differences((6,)), []
     for strength in (0.0, 0.5, 5.0):
         config = SolverCfg(epochs=2, regularization=strength)
         smoother = smoother_of((6,), config, 4)
 
         def run(state, config=config, smoother=smoother):
-            states = sweeps(kind.of(problem), objective, config, state, smoother=smoother)
+            states = sweeps(kind.of(problem), observed, config, state, smoother=smoother)
             return [(s.epoch, s.position, s.x.copy()) for s in states]
 
         whole = run(start)

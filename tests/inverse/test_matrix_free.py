@@ -114,6 +114,27 @@ def test_values_below_the_floor_count_as_zero():
     np.testing.assert_array_equal(model, [[1.0] * 3, [2 * LOSVD_FLOOR] * 3, [0.0] * 3])
 
 
+@given(seed=seeds, cut=st.integers(1, 4), dtype=st.sampled_from([np.float32, np.float64]))
+@checked
+def test_a_part_of_a_cube_has_its_bins_and_its_faintest_light(small_problem, seed, cut, dtype):
+    problem = small_problem(seed, (5, 6, 3, 2, 7), dark=0.4)
+    whole = MatrixFreeOperator(problem.losvd, problem.shifted, dtype=dtype)
+    lit_bins, brightest = problem.losvd.any(axis=(0, 2)), float(problem.losvd.max())
+    for spaxels in (slice(0, cut), slice(cut, 5)):
+        part = MatrixFreeOperator(
+            problem.losvd[spaxels],
+            problem.shifted,
+            dtype=dtype,
+            lit_bins=lit_bins,
+            brightest=brightest,
+        )
+        assert part.scale == whole.scale
+        np.testing.assert_array_equal(part.shifted, whole.shifted)
+        np.testing.assert_array_equal(part.kernels(slice(None)), whole.kernels(spaxels))
+        x = np.random.default_rng(seed).random((3, 2))
+        np.testing.assert_allclose(part.matvec(x), whole.matvec(x)[spaxels], rtol=1e-5)
+
+
 def test_what_is_given_is_not_changed(small_problem):
     problem, same = small_problem(3), small_problem(3)
     MatrixFreeOperator(problem.losvd, problem.shifted).column_norms()

@@ -59,6 +59,15 @@ def test_dark_pairs_and_no_smoothness_cost_less():
     assert least_budget(MEDIUM, MEDIUM[0] * MEDIUM[2], is_smooth=True) > full
 
 
+@pytest.mark.parametrize("smooth", [False, True])
+def test_spaxels_that_others_hold_cost_nothing_here(smooth):
+    _, *others = MEDIUM
+    least = [least_budget((S, *others), None, is_smooth=smooth) for S in (1, 10**9)]
+    assert least[0] == least[1] < least_budget(MEDIUM, 0, is_smooth=smooth)
+    plan = plan_memory(MEDIUM, None, 8e9, is_smooth=smooth)
+    assert plan.needed_bytes < plan_memory(MEDIUM, 0, 8e9, is_smooth=smooth).needed_bytes
+
+
 def test_a_budget_that_is_too_small_says_what_is_needed_and_how_to_need_less():
     with pytest.raises(ConfigError, match=r"max_memory_gb=0.2: this fit takes at least .* GB") as e:
         plan_memory(NGC4365, 590_000, 0.2e9, is_smooth=True)

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cubefit.inverse.objective import Objective
+from cubefit.errors import InputError
+from cubefit.inverse.observed import Observed
 from cubefit.inverse.validation import (
     choose_sample,
-    objective_of_sample,
+    observed_sample,
     rms_misfit,
     solution_figures,
 )
@@ -28,9 +29,14 @@ def masks(draw):
     return used
 
 
+def sample_of(used, n_spaxels, n_pixels, seed):
+    """Return the sample of a cube whose voxels in use are known."""
+    return choose_sample(used.any(axis=1), used.__getitem__, n_spaxels, n_pixels, seed)
+
+
 @given(used=masks(), n_spaxels=sizes, n_pixels=sizes, seed=seeds)
 def test_a_sample_is_of_voxels_in_use(used, n_spaxels, n_pixels, seed):
-    spaxels, pixels = choose_sample(used, n_spaxels, n_pixels, seed)
+    spaxels, pixels = sample_of(used, n_spaxels, n_pixels, seed)
     assert spaxels.dtype == pixels.dtype == np.int32
     assert (np.diff(spaxels) > 0).all()
     assert (np.diff(pixels) > 0).all()
@@ -41,32 +47,53 @@ def test_a_sample_is_of_voxels_in_use(used, n_spaxels, n_pixels, seed):
 
 
 @given(used=masks(), n_spaxels=sizes, n_pixels=sizes, seed=seeds)
-def test_the_same_seed_gives_the_same_sample(used, n_spaxels, n_pixels, seed):
-    first, again = (choose_sample(used, n_spaxels, n_pixels, seed) for _ in range(2))
-    np.testing.assert_array_equal(first.spaxels, again.spaxels)
-    np.testing.assert_array_equal(first.pixels, again.pixels)
+def test_the_sample_is_drawn_from_the_seed_spaxels_first(used, n_spaxels, n_pixels, seed):
+    """Whoever goes on with a fit compares with the sample that it began with."""
+    rng = np.random.default_rng(seed)
+    lit = np.flatnonzero(used.any(axis=1))
+    spaxels = np.sort(rng.choice(lit, min(n_spaxels, lit.size), replace=False))
+    lit = np.flatnonzero(used[spaxels].any(axis=0))
+    pixels = np.sort(rng.choice(lit, min(n_pixels, lit.size), replace=False))
+    for _ in range(2):
+        sample = sample_of(used, n_spaxels, n_pixels, seed)
+        np.testing.assert_array_equal(sample.spaxels, spaxels)
+        np.testing.assert_array_equal(sample.pixels, pixels)
 
 
 def test_another_seed_gives_another_sample():
     used = np.ones((100, 100), bool)
-    samples = {choose_sample(used, 16, 32, seed).spaxels.tobytes() for seed in range(10)}
+    samples = {sample_of(used, 16, 32, seed).spaxels.tobytes() for seed in range(10)}
     assert len(samples) == 10
 
 
-@given(used=masks(), seed=seeds, with_noise=st.booleans())
-def test_the_misfit_of_a_sample_is_that_of_its_voxels(used, seed, with_noise):
+def test_no_voxel_in_use_is_no_sample():
+    with pytest.raises(InputError, match="leave no voxel to fit"):
+        sample_of(np.zeros((3, 4), bool), 2, 2, 1)
+
+
+@given(used=masks(), seed=seeds, with_noise=st.booleans(), n_together=st.integers(1, 5))
+def test_the_misfit_of_a_sample_is_that_of_its_voxels(used, seed, with_noise, n_together):
     rng = np.random.default_rng(seed)
     data = np.where(used, rng.standard_normal(used.shape), np.nan)
     noise = rng.uniform(0.5, 2.0, used.shape) if with_noise else None
-    sample = choose_sample(used, 5, 5, seed)
-    part = np.ix_(sample.spaxels, sample.pixels)
+    spaxels, pixels = sample_of(used, 5, 5, seed)
+    spectra = (
+        Observed.of(
+            data[some],
+            noise=None if noise is None else noise[some],
+            voxel_mask=used[some],
+            part_from=int(some[0]),
+        )
+        for some in (spaxels[i : i + n_together] for i in range(0, spaxels.size, n_together))
+    )
+    part = np.ix_(spaxels, pixels)
     model = rng.standard_normal(data[part].shape)
-    objective = objective_of_sample(Objective.of(data, noise=noise, voxel_mask=used), sample)
+    observed = observed_sample(spectra, pixels)
     inside = used[part]
     scaled = ((model - data[part]) / (1.0 if noise is None else noise[part]))[inside]
-    assert objective.n_voxels == inside.sum() > 0
-    assert objective.has_noise == with_noise
-    assert rms_misfit(objective, model) == pytest.approx(np.sqrt(np.mean(scaled**2)))
+    assert observed.n_voxels == inside.sum() > 0
+    assert observed.has_noise == with_noise
+    assert rms_misfit(observed, model) == pytest.approx(np.sqrt(np.mean(scaled**2)))
 
 
 solutions = st.builds(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.inverse.cases import FLOAT64, cases, make_case
-from tests.inverse.problems import random_problem
+from tests.inverse.cases import cases, make_case
+from tests.inverse.problems import FLOAT64, random_problem
 
 from cubefit.inverse import working_set
 from cubefit.inverse.certificate import Certificate
@@ -42,18 +42,18 @@ def test_a_slope_at_the_threshold_is_none():
 @checked
 def test_solve_members_finds_the_minimum_over_the_chosen(case, data):
     rng = np.random.default_rng(case.seed)
-    operator = FLOAT64.of(case.problem)
-    seen = Certificate(operator, case.objective).seen
+    objective = case.objective(FLOAT64)
+    seen = Certificate(objective.misfit).seen
     chosen = seen & (rng.random(seen.shape) < 0.7)
     start = np.where(chosen, case.total * rng.random(seen.shape), 0.0)
     matrix, _ = case.rows(FLOAT64)
     part = matrix[:, chosen.ravel()]
-    here = case.objective.at(operator, start)
+    here = objective.at(start)
     x = solve_members(part.T @ part, here.gradient, start, chosen, start)
     assert (x >= 0).all()
     assert not x[~chosen].any()
-    found = case.objective.at(operator, x)
-    again = case.objective.at(operator, solve_members(part.T @ part, found.gradient, x, chosen, x))
+    found = objective.at(x)
+    again = objective.at(solve_members(part.T @ part, found.gradient, x, chosen, x))
     rounding = case.rounding(FLOAT64) + 1e-12 * here.value
     assert found.value <= here.value * (1 + 1e-12) + rounding
     assert found.value <= again.value * (1 + 1e-8) + rounding
@@ -61,16 +61,12 @@ def test_solve_members_finds_the_minimum_over_the_chosen(case, data):
 
 def follow(case, model=None, start=None, count=2):
     """Return the points of a fit until it ends by itself."""
-    operator = FLOAT64.of(case.problem)
-    certificate = Certificate(operator, case.objective)
-    if model is None:
-        model = CompressedModel.of(operator, case.objective.inverse_noise)
+    fit = case.exact(FLOAT64)
     points = []
     for here in rounds(
-        operator,
-        case.objective,
-        certificate,
-        model,
+        fit.objective,
+        fit.certificate,
+        fit.model if model is None else model,
         np.zeros(case.lit.shape) if start is None else start,
         gap_tolerance=1e-9,
         count=count,
@@ -78,15 +74,14 @@ def follow(case, model=None, start=None, count=2):
     ):
         points.append(here)
         assert len(points) < 100, "rounds without end"
-    return points, certificate
+    return points, fit.certificate
 
 
 @pytest.mark.parametrize("count", [1, 2, 50])
 @pytest.mark.parametrize("most", [1, 2, None])
 def test_the_optimum_is_found_whatever_the_compressed_model_is_worth(most, count):
     case = make_case(3, random_problem(3, (6, 5, 5, 8, 20)), noise="general", ratio=1.0)
-    operator = FLOAT64.of(case.problem)
-    model = CompressedModel.of(operator, case.objective.inverse_noise, most=most)
+    model = CompressedModel.of(case.shares(FLOAT64), most=most)
     points, certificate = follow(case, model, count=count)
     assert points[-1].value == pytest.approx(case.least(FLOAT64), rel=1e-9)
     assert certificate.gap(points[-1]).relative < 1e-8
@@ -113,25 +108,23 @@ def test_points_never_get_worse_by_more_than_rounding(case):
 @given(case=cases(ratio=(0.0, 1.0)))
 @checked
 def test_a_proposal_is_not_negative_and_leaves_dark_columns_alone(case):
-    operator = FLOAT64.of(case.problem)
-    certificate = Certificate(operator, case.objective)
-    model = CompressedModel.of(operator, case.objective.inverse_noise)
-    here = case.objective.at(operator, np.zeros(case.lit.shape))
-    guess = propose(model, case.priors, certificate, here, count=2, threshold=0.0)
+    fit = case.exact(FLOAT64)
+    here = fit.objective.at(np.zeros(case.lit.shape))
+    guess = propose(fit.model, case.priors, fit.certificate, here, count=2, threshold=0.0)
     assert np.isfinite(guess).all()
     assert (guess >= 0).all()
-    assert not guess[~certificate.seen].any()
+    assert not guess[~fit.certificate.seen].any()
 
 
 def test_with_the_whole_model_the_proposal_is_the_answer():
     """Separable weights and full rank: the compressed quadratic is the true one."""
     case = make_case(2, random_problem(2, (5, 3, 3, 4, 20)), noise="separable")
-    operator = FLOAT64.of(case.problem)
-    certificate = Certificate(operator, case.objective)
-    model = CompressedModel.of(operator, case.objective.inverse_noise, template_tolerance=0.0)
-    here = case.objective.at(operator, np.zeros(case.lit.shape))
+    objective = case.objective(FLOAT64)
+    certificate = Certificate(objective.misfit)
+    model = CompressedModel.of(objective.misfit.shares, template_tolerance=0.0)
+    here = objective.at(np.zeros(case.lit.shape))
     guess = propose(model, case.priors, certificate, here, count=2, threshold=0.0)
-    assert case.objective.at(operator, guess).value == pytest.approx(case.least(FLOAT64), rel=1e-8)
+    assert objective.at(guess).value == pytest.approx(case.least(FLOAT64), rel=1e-8)
 
 
 def test_members_are_in_c_order():
@@ -146,10 +139,10 @@ def test_members_are_in_c_order():
 def test_a_start_of_many_weights_is_thinned_out(monkeypatch, most):
     monkeypatch.setattr(working_set, "MOST_MEMBERS", most)
     case = make_case(5, random_problem(5, (6, 4, 3, 8, 12)))
-    operator = FLOAT64.of(case.problem)
+    objective = case.objective(FLOAT64)
     start = case.total * np.random.default_rng(5).random(case.lit.shape)
-    here = beginning(operator, case.objective, start)
-    zero = case.objective.at(operator, np.zeros(start.shape))
+    here = beginning(objective, start)
+    zero = objective.at(np.zeros(start.shape))
     if most == 1500:
         np.testing.assert_array_equal(here.x, start)
         return
@@ -157,6 +150,6 @@ def test_a_start_of_many_weights_is_thinned_out(monkeypatch, most):
     assert here.value < zero.value
     # Where the weights below zero are wanted, nothing is the better start.
     dark = make_case(5, case.problem, data="negative")
-    assert not beginning(operator, dark.objective, start).x.any()
+    assert not beginning(dark.objective(FLOAT64), start).x.any()
     points, _ = follow(case, start=start)
     assert points[-1].value == pytest.approx(case.least(FLOAT64), rel=1e-8)

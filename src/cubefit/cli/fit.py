@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from cubefit.cli.root import app, interruptible
-from cubefit.cli.work import AsJson, File, Quiet, Threads
+from cubefit.cli.work import AsJson, File, Quiet, Scheduler, Threads, Workers, cluster_of
 from cubefit.errors import EXIT_INTERRUPTED, ConfigError
 
 if TYPE_CHECKING:
@@ -114,6 +114,17 @@ def fit(
         float, typer.Option(min=0.0, help="Seconds between two checkpoints.")
     ] = 1800.0,
     threads: Threads = None,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
+    shares: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Parts that the spaxels lie in, default one for each worker: the same number "
+            "gives the same bits.",
+            rich_help_panel="Cluster",
+        ),
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -122,9 +133,15 @@ def fit(
     A fit stopped by SIGTERM, SIGUSR1 or SIGHUP leaves a checkpoint and exits with code 75. Ctrl-C
     ends an exact fit with the best point found so far.
 
+    With --scheduler or --workers the spaxels lie on the workers of a Dask cluster, which read them
+    from the file themselves.
+
     Example: cubefit fit cube.h5 --orbit-weights weights.txt --regularization auto
     """
-    with interruptible("run the same command again, it goes on from the last checkpoint."):
+    with (
+        interruptible("run the same command again, it goes on from the last checkpoint."),
+        cluster_of(scheduler, workers, threads) as client,
+    ):
         from cubefit.config import TrackerConfig
         from cubefit.pipeline_runner import PipelineRunner
 
@@ -146,6 +163,8 @@ def fit(
             warm_start=("zeros" if method == "exact" else "jacobi") if fresh else "auto",
             tracker=TrackerConfig(ckpt_interval_sec=checkpoint_every),
             blas_threads=threads,
+            client=client,
+            n_shares=shares,
             verbose=not quiet,
         )
         if as_json:

@@ -15,7 +15,7 @@ from cubefit.inputs.arrays import (
     masses_per_unit,
     pixel_maps,
 )
-from cubefit.inverse.objective import Objective
+from cubefit.inverse.observed import Observed
 from cubefit.spectra.grids import Coverage, edges_of, require_ln_wave, require_velocities, step_of
 from cubefit.store import schema
 
@@ -87,18 +87,18 @@ def check_contrast(templates: NDArray[np.float32], grids: Grids) -> Verdict:
     return Verdict("ok", "Every template has features where the data lie.")
 
 
-def check_data(objective: Objective) -> Verdict:
-    """Judge data and noise in use: `Objective.of` has refused what is impossible."""
-    share = objective.n_voxels / objective.data.size
-    noise = "with noise" if objective.has_noise else "without noise"
+def check_data(observed: Observed) -> Verdict:
+    """Judge data and noise in use: `Observed.of` has refused what is impossible."""
+    share = observed.n_voxels / observed.data.size
+    noise = "with noise" if observed.has_noise else "without noise"
     return Verdict(
-        "ok", f"Finite in all {objective.n_voxels:,} voxels in use ({share:.0%}), {noise}."
+        "ok", f"Finite in all {observed.n_voxels:,} voxels in use ({share:.0%}), {noise}."
     )
 
 
-def check_light(objective: Objective, losvd: NDArray[np.float32]) -> Verdict:
+def check_light(observed: Observed, losvd: NDArray[np.float32]) -> Verdict:
     """Judge whether every spaxel with data in use gets light from some component."""
-    dark = np.flatnonzero(objective.used.any(axis=1) & ~losvd.any(axis=(1, 2)))
+    dark = np.flatnonzero(observed.used.any(axis=1) & ~losvd.any(axis=(1, 2)))
     if dark.size:
         return Verdict(
             "failed",

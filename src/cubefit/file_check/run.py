@@ -70,10 +70,10 @@ def run_input_checks(subject: Subject, checks: Checklist) -> None:
         after=["grids", "losvd"],
     )
     checks.run("truncation", lambda: contents.check_truncation(subject.losvd), after=["losvd"])
-    checks.run("data", lambda: contents.check_data(subject.objective), reads=data)
+    checks.run("data", lambda: contents.check_data(subject.observed), reads=data)
     checks.run(
         "light",
-        lambda: contents.check_light(subject.objective, subject.losvd),
+        lambda: contents.check_light(subject.observed, subject.losvd),
         after=["losvd", "data"],
     )
     checks.run(

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from cubefit.file_check.structure import CUBE, axis_sizes, layout_faults
 from cubefit.inputs import Grids
-from cubefit.inverse.objective import Objective
+from cubefit.inverse.observed import Observed
 from cubefit.store import schema
 from cubefit.store.compress import require_filters
 from cubefit.store.digests import InputDigests, digest_inputs
-from cubefit.store.load import read_grids, read_objective
+from cubefit.store.load import read_grids, read_observed
 from cubefit.store.tiles import CubeStatus, read_status
 from cubefit.store.verify import Survey
 
@@ -55,9 +55,9 @@ class Subject:
         return self.read(schema.LOSVD.path)
 
     @cached_property
-    def objective(self) -> Objective:
+    def observed(self) -> Observed:
         """Data, noise and masks."""
-        return read_objective(self.file)
+        return read_observed(self.file)
 
     @cached_property
     def digests(self) -> InputDigests:

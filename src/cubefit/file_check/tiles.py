@@ -18,7 +18,8 @@ from cubefit.interrupts import stopping_between_steps
 from cubefit.progress import Progress, visible_log
 from cubefit.store.amend import sole_writer
 from cubefit.store.handle import reading
-from cubefit.store.tiles import CubeStatus, TileWriter
+from cubefit.store.shards import missing_words
+from cubefit.store.tiles import CubeStatus, forget_tiles
 from cubefit.store.verify import TileIndex, TileScan, n_bytes, surveying
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,8 @@ def scan_tiles(
 def judge_tiles(status: CubeStatus, damaged: Sequence[TileIndex]) -> Verdict:
     """Say what the scan of the tiles found."""
     n_done = int(status.done.sum())
+    if status.missing:
+        return Verdict("failed", f"Of the HyperCube {missing_words(status.missing)}.")
     if damaged:
         mend = REBUILD
         if status.compression == "none":
@@ -125,8 +128,6 @@ def forget_damaged(
             wanted = [t for t in done_tiles(status) if tiles is None or t in set(tiles)]
             damaged = scan_tiles(survey.file, status, wanted, verbose=verbose)
         if damaged:
-            with TileWriter(path) as writer:
-                for index in damaged:
-                    writer.forget(index)
+            forget_tiles(path, status, damaged)
             logger.info("%d tiles of %s are marked as not done.", len(damaged), path)
     return len(damaged)

@@ -24,7 +24,7 @@ from cubefit.inputs.arrays import (
     require_room,
     whole_pixels,
 )
-from cubefit.inverse.objective import Objective
+from cubefit.inverse.observed import Observed
 from cubefit.inverse.ratio import checked_orbit_weights
 from cubefit.observation import Observation
 from cubefit.spectra.grids import (
@@ -198,7 +198,7 @@ def check_inputs(
             "voxel_mask", oriented("voxel_mask", voxel_mask, (S, L), datacube_order), (S, L)
         )
     pixels = None if mask is None else boolean("mask", mask, (L,))
-    Objective.of(cube, noise=sigma, mask=pixels, voxel_mask=voxels)
+    Observed.of(cube, noise=sigma, mask=pixels, voxel_mask=voxels)
     x_coordinates, y_coordinates, bins = pixel_maps(xpix, ypix, binnum, S)
     lit = lit_velocity_range(histograms, grids.vel_pix)
     found = require_cover(grids.tem_pix, grids.obs_pix, lit)

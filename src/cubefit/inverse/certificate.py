@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubefit.errors import InputError
-from cubefit.inverse.objective import Evaluation, Float, Objective
-from cubefit.inverse.operators import Operator
+from cubefit.inverse.misfit import Misfit
+from cubefit.inverse.objective import Evaluation
+from cubefit.inverse.operators import Float
 
 FITTED: Final = 1e-13
 """Where no more than this share of ``f(0)`` is left, rounding is all that is left."""
@@ -58,10 +59,8 @@ class Certificate:
 
     Parameters
     ----------
-    operator : Operator
-        The linear model.
-    objective : Objective
-        Data, noise, masks and priors.
+    misfit : Misfit
+        Model, data and weights.
 
     Raises
     ------
@@ -69,8 +68,8 @@ class Certificate:
         If a template has negative flux.
     """
 
-    def __init__(self, operator: Operator, objective: Objective) -> None:
-        self.lever: Float = operator.rmatvec(objective.inverse_noise)
+    def __init__(self, misfit: Misfit) -> None:
+        self.lever: Float = misfit.lever()
         """``A^T W z``, shape (C, P)."""
         if (self.lever < 0).any():
             c, p = (int(i) for i in np.argwhere(self.lever < 0)[0])
@@ -79,11 +78,10 @@ class Certificate:
                 "exact method needs templates of positive flux. Give such, or fit with "
                 "method='kaczmarz'."
             )
-        self.light_of_data = float(np.vdot(objective.data, objective.inverse_noise))
+        self.light_of_data = misfit.light_of_data
         """``z . W y``."""
-        weighted = objective.data * objective.inverse_noise
-        self._value_of_zero = 0.5 * float(np.vdot(weighted, weighted))
-        self.n_voxels = objective.n_voxels
+        self._value_of_zero = 0.5 * misfit.chi2_of_zero
+        self.n_voxels = misfit.n_voxels
         """``|z|^2``."""
 
     @property
@@ -101,7 +99,7 @@ class Certificate:
             value=here.value,
             slack=float(np.vdot(here.x, here.gradient)),
             slope=float(self.slopes(here.gradient).max(initial=0.0)),
-            light=float(here.residual.sum()) + self.light_of_data,
+            light=self.light(here.x),
         )
 
     def light(self, x: Float) -> float:

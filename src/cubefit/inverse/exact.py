@@ -15,8 +15,8 @@ import numpy as np
 from cubefit.inverse import interior_point, working_set
 from cubefit.inverse.certificate import Certificate, Gap
 from cubefit.inverse.compressed import CompressedModel
-from cubefit.inverse.objective import Evaluation, Float, Objective
-from cubefit.inverse.operators import Operator
+from cubefit.inverse.objective import Evaluation, Objective
+from cubefit.inverse.operators import Float
 
 PRECONDITIONER_TOLERANCE: Final = 3e-4
 """Of the templates in the preconditioner, relative singular value: half as many as for choosing
@@ -50,12 +50,12 @@ class ExactState:
 class Exact:
     """All that a fit needs besides its start."""
 
-    operator: Operator
-    """Of float64 arithmetic: in float32 the gap stalls at 5e-5; see docs/solvers.md."""
     objective: Objective
+    """Its operators are of float64 arithmetic: in float32 the gap stalls at 5e-5; see
+    docs/solvers.md."""
     certificate: Certificate
     model: CompressedModel
-    """Of the same weights."""
+    """Both of its misfit."""
     batch_bytes: float
     """For columns of the model, see `gram.stream_gram`."""
     columns_per_round: int = 2
@@ -86,7 +86,6 @@ class Exact:
         is_smooth = self.objective.priors is not None and self.objective.priors.is_smooth
         if is_smooth:
             points = interior_point.rounds(
-                self.operator,
                 self.objective,
                 self.certificate,
                 self.model.coarser(PRECONDITIONER_TOLERANCE),
@@ -94,7 +93,6 @@ class Exact:
             )
         else:
             points = working_set.rounds(
-                self.operator,
                 self.objective,
                 self.certificate,
                 self.model,

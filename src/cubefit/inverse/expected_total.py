@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from cubefit.inverse.compressed import CompressedModel
-from cubefit.inverse.objective import Evaluation, Float
+from cubefit.inverse.objective import Evaluation
+from cubefit.inverse.operators import Float
 from cubefit.inverse.working_set import solve_members
 
 

@@ -21,7 +21,7 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 from cubefit.inverse.certificate import Certificate, Lowest
 from cubefit.inverse.compressed import CompressedModel
 from cubefit.inverse.objective import Evaluation, Objective
-from cubefit.inverse.operators import Float, Operator
+from cubefit.inverse.operators import Float
 from cubefit.inverse.priors import Priors
 
 BACK_OFF: Final = 0.995
@@ -51,7 +51,6 @@ NOTHING: Final = 1e-17
 class Scaled:
     """The objective in units of the expected weights, ``x = unit q``; dark columns stay at zero."""
 
-    operator: Operator
     objective: Objective
     unit: Float
     """Shape (C, 1)."""
@@ -60,11 +59,11 @@ class Scaled:
 
     def at(self, q: Float) -> Evaluation:
         """Return the objective at ``q``, with ``x`` and the gradient in its own units."""
-        return self.objective.at(self.operator, q * self.unit)
+        return self.objective.at(q * self.unit)
 
     def curvature(self, direction: Float) -> Float:
         """Return the second derivative times a direction."""
-        product = self.objective.curvature(self.operator, direction * self.unit) * self.unit
+        product = self.objective.curvature(direction * self.unit) * self.unit
         return np.where(self.seen, product, 0.0)
 
 
@@ -201,7 +200,6 @@ def longest_step(value: Float, change: Float) -> float:
 
 
 def rounds(
-    operator: Operator,
     objective: Objective,
     certificate: Certificate,
     model: CompressedModel,
@@ -211,22 +209,20 @@ def rounds(
 
     Parameters
     ----------
-    operator : Operator
-        The linear model.
     objective : Objective
-        Data, weights and priors.
+        Misfit and priors.
     certificate : Certificate
-        Of the two.
+        Of the misfit.
     model : CompressedModel
-        Of the two.
+        Of the misfit.
     start : ndarray, shape (C, P)
         Not negative.
     """
     priors = objective.priors or Priors.none(*start.shape)
     unit = priors.unit[:, None]
     seen = certificate.seen
-    yield objective.at(operator, np.where(seen, start, 0.0))
-    problem = Scaled(operator, objective, unit, seen)
+    yield objective.at(np.where(seen, start, 0.0))
+    problem = Scaled(objective, unit, seen)
     precondition = Preconditioner(model, priors, unit, seen)
     q = np.where(seen, inside(start / unit), 0.0)
     safe = np.where(seen, q, 1.0)

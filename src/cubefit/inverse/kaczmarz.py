@@ -11,8 +11,8 @@ from scipy.linalg import solve_triangular
 
 from cubefit.config import SolverCfg
 from cubefit.errors import InputError
-from cubefit.inverse.objective import Float, Objective
-from cubefit.inverse.operators import Operator, SpaxelRows, require_shape
+from cubefit.inverse.observed import Observed
+from cubefit.inverse.operators import Float, Operator, SpaxelRows, require_shape
 from cubefit.inverse.priors import smoothness
 from cubefit.inverse.ratio import RatioRows
 
@@ -123,7 +123,7 @@ def smoother_of(shape: Sequence[int], config: SolverCfg, n_spaxels: int) -> Floa
 
 def sweeps(
     operator: Operator,
-    objective: Objective,
+    observed: Observed,
     config: SolverCfg,
     state: KaczmarzState,
     ratio: RatioRows | None = None,
@@ -135,7 +135,7 @@ def sweeps(
     ----------
     operator : Operator
         The linear model.
-    objective : Objective
+    observed : Observed
         Data, noise and masks.
     config : SolverCfg
         Settings; ``config.epochs`` bounds the sweep.
@@ -158,11 +158,11 @@ def sweeps(
     """
     S, C, P, L = operator.shape
     require_shape("x", state.x, (C, P))
-    require_shape("The data cube", objective.data, (S, L))
+    require_shape("The data cube", observed.data, (S, L))
     if not np.isfinite(state.x).all():
         raise InputError("x holds NaN or infinite values: start the sweep from a finite x.")
     x = np.array(state.x, np.float64)
-    used = objective.used
+    used = observed.used
     start, squares, n_lit = state.position, state.squares, state.n_lit
     for epoch in range(state.epoch, config.epochs):
         order = spaxel_order(S, config, epoch)
@@ -175,8 +175,8 @@ def sweeps(
             rmse = float("nan")
             if pixels.size:
                 rows = operator.rows(s, pixels)
-                residual = objective.data[s, pixels] - rows.dot(x)
-                rmse = float(np.sqrt(np.mean((residual * objective.inverse_noise[s, pixels]) ** 2)))
+                residual = observed.data[s, pixels] - rows.dot(x)
+                rmse = float(np.sqrt(np.mean((residual * observed.inverse_noise[s, pixels]) ** 2)))
                 x += rows.backproject(project_rows(rows, residual, config.lr))
                 squares, n_lit = squares + rmse**2, n_lit + 1
             if smoother is not None:

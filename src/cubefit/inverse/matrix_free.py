@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from cubefit.errors import InputError
-from cubefit.inverse.light import LightBlock, light_blocks, runs_of
+from cubefit.inverse.light import light_blocks
 from cubefit.inverse.operators import Factors, Float, Members, require_shape
+from cubefit.inverse.routes import LitBlock, cheaper_route
 from cubefit.inverse.scaling import LOSVD_FLOOR, order_one, power_of_two
 
 
@@ -74,42 +74,6 @@ class FactoredRows:
         return models * self.scale
 
 
-@dataclass(frozen=True, slots=True)
-class LitBlock(LightBlock):
-    """A block of spaxels with the LOSVDs of the components that light it up."""
-
-    kernels: NDArray[np.floating]
-    """Shape (n, m, V), scaled to order one."""
-
-    @classmethod
-    def holding(
-        cls, block: LightBlock, losvd: NDArray[np.floating], scale: float, dtype: np.dtype[Any]
-    ) -> LitBlock:
-        """Return a block with its part of the LOSVDs (S, V, C), divided by ``scale``."""
-        part = losvd[block.spaxels][:, :, block.components].transpose(0, 2, 1)
-        kernels = np.empty(part.shape, dtype)
-        np.divide(part, losvd.dtype.type(scale), out=kernels, casting="same_kind")
-        kernels[np.abs(kernels) < LOSVD_FLOOR] = 0.0
-        return cls(block.spaxels, block.components, kernels)
-
-    def observe(self, per_bin: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Return the spectra (n, L) of ``per_bin`` (C, V, L): light of each component and bin."""
-        n, L = self.kernels.shape[0], per_bin.shape[2]
-        light = np.zeros((n, L), per_bin.dtype)
-        for here, run in runs_of(self.components):
-            kernels = self.kernels[:, here].reshape(n, -1)
-            light += kernels @ per_bin[run].reshape(-1, L)
-        return light
-
-    def backproject(self, residual: NDArray[np.floating], per_bin: NDArray[np.floating]) -> None:
-        """Add the transpose of `observe`, of the residual (S, L), to ``per_bin`` (C, V, L)."""
-        n, _, V = self.kernels.shape
-        part = residual if n == residual.shape[0] else residual[self.spaxels]
-        for here, run in runs_of(self.components):
-            kernels = self.kernels[:, here].reshape(n, -1)
-            per_bin[run] += (kernels.T @ part).reshape(-1, V, part.shape[1])
-
-
 class MatrixFreeOperator:
     """The model as products of LOSVDs and shifted templates.
 
@@ -120,7 +84,13 @@ class MatrixFreeOperator:
     shifted : ndarray, shape (V, P, L)
         Shifted templates, see `cubefit.spectra.shifted_templates`.
     dtype : dtype
-        float32 (fast) or float64 arithmetic. Sums over velocity bins in ``A^T r`` are float64.
+        float32 (fast) or float64 arithmetic. Of ``A^T r`` the last sum, over velocity bins or
+        spaxels, is float64.
+    lit_bins : ndarray of bool, shape (V,), optional
+        Velocity bins with light anywhere in the cube, of which these spaxels are a part; default
+        those with light here.
+    brightest : float, optional
+        Largest LOSVD value in that cube, against which faint ones count as zero; default that here.
 
     Raises
     ------
@@ -133,6 +103,8 @@ class MatrixFreeOperator:
         losvd: NDArray[np.floating],
         shifted: NDArray[np.floating],
         dtype: DTypeLike = np.float32,
+        lit_bins: NDArray[np.bool_] | None = None,
+        brightest: float | None = None,
     ) -> None:
         if losvd.ndim != 3 or shifted.ndim != 3 or losvd.shape[1] != shifted.shape[0]:
             raise InputError(
@@ -140,10 +112,10 @@ class MatrixFreeOperator:
                 "not fit: give (S, V, C) and (V, P, L) with the same V."
             )
         self.dtype = np.dtype(dtype)
-        lit = np.flatnonzero(losvd.any(axis=(0, 2)))
+        lit = np.flatnonzero(losvd.any(axis=(0, 2)) if lit_bins is None else lit_bins)
         span = slice(int(lit[0]), int(lit[-1]) + 1) if lit.size else slice(0, 1)
         self._n_spaxels, _, self._n_components = losvd.shape
-        scale = power_of_two(losvd)
+        scale = power_of_two(losvd if brightest is None else np.array([brightest]))
         has_light = np.asarray((losvd > LOSVD_FLOOR * scale).any(axis=1))
         self._blocks = [
             LitBlock.holding(block, losvd[:, span], scale, self.dtype)
@@ -153,17 +125,22 @@ class MatrixFreeOperator:
         for i, block in enumerate(self._blocks):
             self._place[block.spaxels, 0] = i
             self._place[block.spaxels, 1] = np.arange(block.spaxels.size)
-        # (L, V, P): a pixel's block is contiguous for row solvers, and BLAS takes the strided
-        # (P, L) view of one velocity bin at full speed.
+        # (L, V, P): a pixel's block is contiguous for row solvers.
         by_pixel = shifted[span].transpose(2, 0, 1)
         self._shifted, shifted_scale = order_one(by_pixel, self.dtype)
         self._scale = scale * shifted_scale
+        self._route = cheaper_route(self._blocks, self._shifted, self._n_components)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Sizes ``(S, C, P, L)``."""
         L, _, P = self._shifted.shape
         return self._n_spaxels, self._n_components, P, L
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of LOSVDs and shifted templates."""
+        return sum(block.kernels.nbytes for block in self._blocks) + self._shifted.nbytes
 
     @property
     def factors(self) -> Factors:
@@ -198,31 +175,17 @@ class MatrixFreeOperator:
 
     def matvec(self, x: Float) -> Float:
         """Return ``A x`` as two chains of matrix products."""
-        S, C, P, L = self.shape
-        V = self._shifted.shape[1]
+        S, C, P, _ = self.shape
         require_shape("x", x, (C, P))
         weights, scale = order_one(x, self.dtype)
-        per_bin = np.empty((C, V, L), self.dtype)
-        for v in range(V):
-            np.matmul(weights, self._shifted[:, v].T, out=per_bin[:, v])
-        model = np.zeros((S, L))
-        for block in self._blocks:
-            model[block.spaxels] = block.observe(per_bin)
-        return model * (scale * self._scale)
+        return self._route.spectra(weights, S) * (scale * self._scale)
 
     def rmatvec(self, residual: Float) -> Float:
         """Return ``A^T r`` as two chains of matrix products."""
-        S, C, P, L = self.shape
-        V = self._shifted.shape[1]
+        S, C, _, L = self.shape
         require_shape("The residual", residual, (S, L))
         scaled, scale = order_one(residual, self.dtype)
-        per_bin = np.zeros((C, V, L), self.dtype)
-        for block in self._blocks:
-            block.backproject(scaled, per_bin)
-        result = np.zeros((C, P))
-        for v in range(V):
-            result += per_bin[:, v] @ self._shifted[:, v]
-        return result * (scale * self._scale)
+        return self._route.gradient(scaled, C) * (scale * self._scale)
 
     def misfit(self, x: Float, data: Float | None, inverse_noise: Float) -> tuple[Float, Float]:
         """Return the weighted residual ``W (A x - y)`` and ``A^T W`` times it."""

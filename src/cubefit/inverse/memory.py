@@ -41,9 +41,27 @@ class MemoryPlan:
         )
 
 
+def held_bytes(sizes: tuple[int, int, int, int, int], n_pairs: int) -> float:
+    """Return what spaxels take throughout a fit: kernels, templates and four cubes."""
+    S, V, _, P, L = sizes
+    return 8.0 * (n_pairs * V + V * P * L + 4 * S * L)
+
+
+def passing_bytes(sizes: tuple[int, int, int, int, int]) -> float:
+    """Return what a pass over the model takes besides."""
+    S, V, C, _, L = sizes
+    return 8.0 * (2 * S * L + 2 * C * V * L)
+
+
+def compressing_bytes(sizes: tuple[int, int, int, int, int]) -> float:
+    """Return what the compressed model takes besides: weighted templates, and light by bin."""
+    S, V, C, P, L = sizes
+    return 8.0 * (2 * V * P * L + S * C * V)
+
+
 def plan_memory(
     sizes: tuple[int, int, int, int, int],
-    n_pairs: int,
+    n_pairs: int | None,
     budget_bytes: float,
     *,
     is_smooth: bool,
@@ -54,8 +72,8 @@ def plan_memory(
     ----------
     sizes : tuple of int
         ``(S, V, C, P, L)``.
-    n_pairs : int
-        Pairs of spaxel and component whose LOSVDs are held.
+    n_pairs : int or None
+        Pairs of spaxel and component whose LOSVDs are held; None where others hold the spaxels.
     budget_bytes : float
         What the process may take.
     is_smooth : bool
@@ -67,12 +85,8 @@ def plan_memory(
         If it does not fit; with the least that would.
     """
     S, V, C, P, L = sizes
-    kernels, templates = 8.0 * n_pairs * V, 8.0 * V * P * L
-    spectra, broadened = 8.0 * S * L, 8.0 * C * V * L
-    # Held throughout: kernels, templates, four cubes; then either a pass over the model or the
-    # making of the compressed one, which weights a copy of the templates.
-    held = kernels + templates + 4 * spectra + PROGRAM_BYTES
-    passing = held + 2 * spectra + 2 * broadened
+    held = PROGRAM_BYTES + (0.0 if n_pairs is None else held_bytes(sizes, n_pairs))
+    passing = held + (0.0 if n_pairs is None else passing_bytes(sizes))
     # Of the interior point: blocks, their turn and products; coupling, its turns and its factor.
     blocks = 8 * 8.0 * C * P * P if is_smooth else 5 * 8.0 * min(C * P, MOST_MEMBERS) ** 2
     copies = 6 if is_smooth else 1
@@ -80,7 +94,7 @@ def plan_memory(
 
     def needed(K: int) -> float:
         curvature = 8.0 * (C * (K + is_smooth)) ** 2
-        making = held + 2 * templates + 8.0 * S * C * V + curvature
+        making = held + curvature + (0.0 if n_pairs is None else compressing_bytes(sizes))
         return max(making, passing + copies * curvature + blocks) + 2 * SMALLEST_BATCH
 
     least = needed(min(P, FEWEST_COMPRESSED))

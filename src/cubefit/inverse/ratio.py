@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cubefit.config import SolverCfg
 from cubefit.errors import ConfigError, InputError
-from cubefit.inverse.objective import Float
+from cubefit.inverse.operators import Float
 
 
 def checked_orbit_weights(orbit_weights: ArrayLike, n_components: int) -> Float:

@@ -7,8 +7,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cubefit.inverse.objective import Float, Objective
-from cubefit.inverse.operators import Operator
+from cubefit.inverse.misfit import Misfit
+from cubefit.inverse.operators import Float
+from cubefit.inverse.shares import Share, Sums
 
 LIT: Final = 1e-8
 """Components below this share of the largest energy in the sample show it a PSF tail at most."""
@@ -34,20 +35,40 @@ def seen_components(energy: Float) -> NDArray[np.bool_]:
     return np.asarray(light > SEEN * typical)
 
 
-def scale_to_data(operator: Operator, objective: Objective, x: Float) -> Float:
-    """Return ``x`` times the non-negative factor that minimises the objective.
+def lit_spaxels(share: Share, n_spaxels: int) -> Sums:
+    """Return ones where a spaxel of the cube has a voxel in use, shape (S,)."""
+    result = np.zeros(n_spaxels)
+    own = slice(share.first, share.first + share.operator.shape[0])
+    result[own] = share.observed.used.any(axis=1)
+    return (result,)
 
-    The result is never worse than ``x = 0``.
+
+def sampled(share: Share, spaxels: NDArray[np.intp], n_pixels: int, seed: int) -> Sums:
+    """Return ``sum A^2`` and ``A^T y`` over random rows of some spaxels of the cube, (C, P) each.
+
+    The rows of a spaxel depend on its number and the seed alone.
     """
-    model = operator.matvec(x) * objective.inverse_noise
-    energy = float(np.vdot(model, model))
-    overlap = float(np.vdot(model, objective.data * objective.inverse_noise))
-    return x * (max(overlap, 0.0) / energy) if energy > 0 else np.zeros_like(x)
+    _, C, P, _ = share.operator.shape
+    observed = share.observed
+    energy, overlap = np.zeros((C, P)), np.zeros((C, P))
+    for number in spaxels:
+        s = int(number) - share.first
+        if not 0 <= s < share.operator.shape[0]:
+            continue
+        candidates = np.flatnonzero(observed.used[s])
+        rng = np.random.default_rng([seed, int(number)])
+        pixels = rng.choice(candidates, min(n_pixels, candidates.size), replace=False)
+        weight = observed.inverse_noise[s, pixels]
+        rows = share.operator.rows(s, pixels)
+        for row, w, y in zip(rows.dense(), weight, observed.data[s, pixels] * weight, strict=True):
+            weighted = row.astype(np.float64) * w
+            energy += weighted**2
+            overlap += weighted * y
+    return energy, overlap
 
 
 def jacobi_seed(
-    operator: Operator,
-    objective: Objective,
+    misfit: Misfit,
     *,
     n_spaxels: int = 32,
     n_pixels: int = 256,
@@ -61,10 +82,8 @@ def jacobi_seed(
 
     Parameters
     ----------
-    operator : Operator
-        The linear model.
-    objective : Objective
-        Data, noise and masks.
+    misfit : Misfit
+        Model, data, noise and masks.
     n_spaxels, n_pixels : int
         Size of the sample.
     seed : int
@@ -74,20 +93,10 @@ def jacobi_seed(
     -------
     ndarray, shape (C, P)
     """
-    _, C, P, _ = operator.shape
     rng = np.random.default_rng(seed)
-    energy, overlap = np.zeros((C, P)), np.zeros((C, P))
-    used = objective.used
-    lit = np.flatnonzero(used.any(axis=1))
-    for s in rng.choice(lit, min(n_spaxels, lit.size), replace=False):
-        candidates = np.flatnonzero(used[s])
-        pixels = rng.choice(candidates, min(n_pixels, candidates.size), replace=False)
-        weight = objective.inverse_noise[s, pixels]
-        rows = operator.rows(int(s), pixels)
-        for row, w, y in zip(rows.dense(), weight, objective.data[s, pixels] * weight, strict=True):
-            weighted = row.astype(np.float64) * w
-            energy += weighted**2
-            overlap += weighted * y
+    lit = np.flatnonzero(misfit.shares.total(lit_spaxels, misfit.n_spaxels)[0])
+    spaxels = rng.choice(lit, min(n_spaxels, lit.size), replace=False)
+    energy, overlap = misfit.shares.total(sampled, spaxels, n_pixels, seed)
     seen = seen_components(energy)[:, None] & (energy > 0)
-    x = np.divide(overlap, energy, out=np.zeros((C, P)), where=seen)
-    return scale_to_data(operator, objective, np.maximum(x, 0.0))
+    x = np.divide(overlap, energy, out=np.zeros(energy.shape), where=seen)
+    return misfit.scaled_to_data(np.maximum(x, 0.0))

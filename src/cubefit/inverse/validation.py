@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cubefit.inverse.objective import Float, Objective
+from cubefit.errors import InputError
+from cubefit.inverse.observed import Observed
+from cubefit.inverse.operators import Float
 
 
 class Sample(NamedTuple):
@@ -19,41 +22,65 @@ class Sample(NamedTuple):
     """Shape (Kval,), ascending."""
 
 
-def choose_sample(used: NDArray[np.bool_], n_spaxels: int, n_pixels: int, seed: int) -> Sample:
+def choose_sample(
+    in_use: NDArray[np.bool_],
+    used: Callable[[NDArray[np.int32]], NDArray[np.bool_]],
+    n_spaxels: int,
+    n_pixels: int,
+    seed: int,
+) -> Sample:
     """Return a random sample of the voxels in use.
 
     Parameters
     ----------
-    used : ndarray of bool, shape (S, L)
-        Voxels in use.
+    in_use : ndarray of bool, shape (S,)
+        Spaxels with a voxel in use.
+    used : callable
+        Returns the voxels in use (n, L) of n spaxels, given their numbers in ascending order.
     n_spaxels, n_pixels : int
         Its size; fewer where fewer are in use.
     seed : int
         The same seed and voxels give the same sample.
+
+    Raises
+    ------
+    InputError
+        If no voxel is in use.
     """
+    if not in_use.any():
+        raise InputError("The masks leave no voxel to fit: True means use, so invert them.")
     rng = np.random.default_rng(seed)
 
     def draw(candidates: NDArray[np.intp], count: int) -> NDArray[np.int32]:
         drawn = rng.choice(candidates, min(count, candidates.size), replace=False)
         return np.sort(drawn).astype(np.int32)
 
-    spaxels = draw(np.flatnonzero(used.any(axis=1)), n_spaxels)
-    return Sample(spaxels, draw(np.flatnonzero(used[spaxels].any(axis=0)), n_pixels))
+    spaxels = draw(np.flatnonzero(in_use), n_spaxels)
+    return Sample(spaxels, draw(np.flatnonzero(used(spaxels).any(axis=0)), n_pixels))
 
 
-def objective_of_sample(objective: Objective, sample: Sample) -> Objective:
-    """Return the objective of the voxels of a sample."""
-    part = np.ix_(sample.spaxels, sample.pixels)
-    return Objective(
-        data=objective.data[part],
-        inverse_noise=objective.inverse_noise[part],
-        has_noise=objective.has_noise,
+def observed_sample(spaxels: Iterable[Observed], pixels: NDArray[np.int32]) -> Observed:
+    """Return some pixels of some spaxels.
+
+    Parameters
+    ----------
+    spaxels : iterable of Observed
+        Their spectra: one or several in each, and no more than one of these is held at a time.
+    pixels : ndarray of int, shape (Kval,)
+        Numbers of the pixels.
+    """
+    parts = [(one.data[:, pixels], one.inverse_noise[:, pixels], one.has_noise) for one in spaxels]
+    data, inverse_noise, has_noise = zip(*parts, strict=True)
+    return Observed(
+        data=np.concatenate(data),
+        inverse_noise=np.concatenate(inverse_noise),
+        has_noise=all(has_noise),
     )
 
 
-def rms_misfit(objective: Objective, model: Float) -> float:
+def rms_misfit(observed: Observed, model: Float) -> float:
     """Return the rms misfit in sigma, over the voxels in use."""
-    return float(np.sqrt(objective.chi2(model) / max(objective.n_voxels, 1)))
+    return float(np.sqrt(observed.chi2(model) / max(observed.n_voxels, 1)))
 
 
 def solution_figures(

@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from cubefit.inverse.active_set import nnls_gram
 from cubefit.inverse.certificate import Certificate, Lowest
 from cubefit.inverse.compressed import CompressedModel
-from cubefit.inverse.gram import GramCache
+from cubefit.inverse.gram_cache import GramCache
 from cubefit.inverse.objective import Evaluation, Objective
-from cubefit.inverse.operators import Float, Members, Operator
+from cubefit.inverse.operators import Float, Members
 from cubefit.inverse.priors import Priors
-from cubefit.inverse.seeds import scale_to_data
 
 MOST_STEPS: Final = 60
 """Rounds on the compressed model within one round on the model."""
@@ -140,22 +139,21 @@ def propose(
     return x
 
 
-def beginning(operator: Operator, objective: Objective, start: Float) -> Evaluation:
+def beginning(objective: Objective, start: Float) -> Evaluation:
     """Return the objective at a start, thinned out where a working set could not hold it.
 
     Of a start with more than `MOST_MEMBERS` weights, say of a smooth fit, the heaviest of each
     component are kept and scaled to the data; or zero, where that is better.
     """
     if np.count_nonzero(start) <= MOST_MEMBERS:
-        return objective.at(operator, start)
+        return objective.at(start)
     kept = np.where(steepest(start, KEPT, 0.0), start, 0.0)
-    thinned = objective.at(operator, scale_to_data(operator, objective, kept))
-    zero = objective.at(operator, np.zeros(start.shape))
+    thinned = objective.at(objective.misfit.scaled_to_data(kept))
+    zero = objective.at(np.zeros(start.shape))
     return min(thinned, zero, key=lambda here: here.value)
 
 
 def rounds(
-    operator: Operator,
     objective: Objective,
     certificate: Certificate,
     model: CompressedModel,
@@ -169,14 +167,12 @@ def rounds(
 
     Parameters
     ----------
-    operator : Operator
-        The linear model.
     objective : Objective
-        Data, weights and priors.
+        Misfit and priors.
     certificate : Certificate
-        Of the two.
+        Of the misfit.
     model : CompressedModel
-        Of the two.
+        Of the misfit.
     start : ndarray, shape (C, P)
         Not negative.
     gap_tolerance : float
@@ -187,8 +183,8 @@ def rounds(
         Memory for a batch of columns.
     """
     priors = objective.priors or Priors.none(*start.shape)
-    cache = GramCache(operator, objective, n_bytes)
-    here = beginning(operator, objective, np.where(certificate.seen, start, 0.0))
+    cache = GramCache(objective, n_bytes)
+    here = beginning(objective, np.where(certificate.seen, start, 0.0))
     lowest, n_trials = Lowest(), 0
     lowest.falls(here.value, certificate.gap(here))
     while True:
@@ -201,7 +197,7 @@ def rounds(
             threshold = min(threshold, 0.5 * allowed / light)
         finest = max(threshold, COARSE * certificate.gap(here).slope)
         guess = propose(model, priors, certificate, here, count=count, threshold=finest)
-        trial = objective.at(operator, guess)
+        trial = objective.at(guess)
         if trial.value < (1.0 - LARGE) * here.value and n_trials < MOST_TRIALS:
             lowest.falls(trial.value, certificate.gap(trial))
             here, n_trials = trial, n_trials + 1
@@ -210,7 +206,7 @@ def rounds(
         slopes = np.where(base.x > 0, 0.0, certificate.slopes(base.gradient))
         chosen = (base.x > 0) | (guess > 0) | steepest(slopes, count, threshold)
         x = solve_members(cache.of(chosen), base.gradient, base.x, chosen, guess)
-        better = min(objective.at(operator, x), base, key=lambda e: e.value)
+        better = min(objective.at(x), base, key=lambda e: e.value)
         # At the end the objective stands still in float64 while the gap still falls.
         falls = lowest.falls(better.value, certificate.gap(better))
         if better.value > (1 + ROUNDING) * here.value or not falls:

@@ -22,7 +22,7 @@ from cubefit.store.load import (
     read_component_properties,
     read_dims,
     read_grids,
-    read_objective,
+    read_observed,
     read_optional,
     read_template_axes,
     read_template_light,
@@ -125,7 +125,7 @@ def mean_flux(data: Float, used: NDArray[np.bool_]) -> Float:
 def read_galaxy(path: Path) -> Galaxy:
     """Return what a file holds from its beginning."""
     with reading(path) as file:
-        dims, grids, objective = read_dims(file), read_grids(file), read_objective(file)
+        dims, grids, observed = read_dims(file), read_grids(file), read_observed(file)
         shape, axes = read_template_axes(file)
         bins = read_bins(file, path, dims["nSpat"])
         x, y = read_optional(file, schema.X_PIX), read_optional(file, schema.Y_PIX)
@@ -135,8 +135,8 @@ def read_galaxy(path: Path) -> Galaxy:
             dims=dims,
             grids=grids,
             has_noise=schema.NOISE.path in file,
-            n_voxels=objective.n_voxels,
-            flux=mean_flux(objective.data, objective.used),
+            n_voxels=observed.n_voxels,
+            flux=mean_flux(observed.data, observed.used),
             pixels=None if bins is None or x is None or y is None else Pixels(bins=bins, x=x, y=y),
             axes=axes_of(axes),
             template_shape=shape,

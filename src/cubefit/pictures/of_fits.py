@@ -41,7 +41,7 @@ def spectra(source: Source) -> Figure:
         data=source.data_of(chosen),
         model=source.model[chosen],
         noise=None if source.noise is None else source.noise[chosen],
-        used=source.objective.used[chosen],
+        used=source.observed.used[chosen],
         titles=[
             f"{name}: {source.misfit_name} {source.misfit[s]:.3g}" for s, name in named.items()
         ],
@@ -55,7 +55,7 @@ def residual_map(source: Source) -> Figure:
     counts = np.isfinite(residual).sum(axis=1)
     mean = np.full(counts.shape, np.nan)
     np.divide(np.nansum(residual, axis=1), counts, out=mean, where=counts > 0)
-    misfit = r"$\chi^2$ per pixel" if source.objective.has_noise else "Mean square residual"
+    misfit = r"$\chi^2$ per pixel" if source.observed.has_noise else "Mean square residual"
     return draw_on_sky(
         source,
         [
@@ -76,7 +76,7 @@ def residuals_along_wavelength(source: Source) -> Figure:
         ln_wave=source.ln_wave,
         residual=residual,
         unit=unit,
-        expected=1.0 if source.objective.has_noise else None,
+        expected=1.0 if source.observed.has_noise else None,
         **width_of(source),
     )
 
@@ -88,7 +88,7 @@ def convergence(source: Source) -> Figure:
         raise MissingDataError(f"{source.path} has no metrics of a fit: fit with its tracker on.")
     moments, label = moments_of(history)
     return convergence_curves(
-        courses=courses_of(history, has_noise=source.objective.has_noise),
+        courses=courses_of(history, has_noise=source.observed.has_noise),
         moments=moments,
         moment_label=label,
         whole_moments=label == "Round",

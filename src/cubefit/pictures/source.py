@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cubefit.config import require_choice
 from cubefit.errors import ConfigError, MissingDataError
-from cubefit.inverse.objective import Objective
+from cubefit.inverse.observed import Observed
 from cubefit.reconstruction import reconstruct_matrix_free
 from cubefit.report import residuals
 from cubefit.report.style import require_label, require_width
@@ -25,7 +25,7 @@ from cubefit.store import schema
 from cubefit.store.digests import digest_of_models
 from cubefit.store.handle import reading
 from cubefit.store.history import History, read_history
-from cubefit.store.load import read_grids, read_objective
+from cubefit.store.load import read_grids, read_observed
 from cubefit.store.results import has_model_cube, model_cube_stamp, read_model_cube
 
 Float = NDArray[np.float64]
@@ -140,10 +140,10 @@ class Source:
             return read_grids(file).obs_pix
 
     @cached_property
-    def objective(self) -> Objective:
+    def observed(self) -> Observed:
         """Data, noise and masks."""
         with reading(self.path) as file:
-            return read_objective(file)
+            return read_observed(file)
 
     def data_of(self, spaxels: Sequence[int]) -> Float:
         """Return the spectra of some spaxels as given, shape (n, L), what is masked too."""
@@ -163,29 +163,29 @@ class Source:
     @cached_property
     def noise(self) -> Float | None:
         """One sigma, shape (S, L), one where a voxel is not in use; None where none was given."""
-        objective = self.objective
-        if not objective.has_noise:
+        observed = self.observed
+        if not observed.has_noise:
             return None
-        used = objective.used
-        return np.divide(1.0, objective.inverse_noise, out=np.ones(used.shape), where=used)
+        used = observed.used
+        return np.divide(1.0, observed.inverse_noise, out=np.ones(used.shape), where=used)
 
     @cached_property
     def residual(self) -> tuple[Float, str]:
         """Data - model (S, L), NaN where a voxel is not in use, and its unit."""
-        return residuals(self.objective.data, self.model, self.noise, self.objective.used)
+        return residuals(self.observed.data, self.model, self.noise, self.observed.used)
 
     @cached_property
     def misfit(self) -> Float:
         """Chi2 per pixel in use of each spaxel, shape (S,); NaN where none is."""
-        counts = self.objective.used.sum(axis=1)
+        counts = self.observed.used.sum(axis=1)
         empty = np.full(counts.shape, np.nan)
-        chi2 = self.objective.chi2_per_spaxel(self.model)
+        chi2 = self.observed.chi2_per_spaxel(self.model)
         return np.asarray(np.divide(chi2, counts, out=empty, where=counts > 0))
 
     @property
     def misfit_name(self) -> str:
         """What `misfit` is: without noise it is no chi2."""
-        return "chi2 per pixel" if self.objective.has_noise else "mean square residual"
+        return "chi2 per pixel" if self.observed.has_noise else "mean square residual"
 
     @cached_property
     def history(self) -> History:

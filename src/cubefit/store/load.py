@@ -15,14 +15,18 @@ from numpy.typing import DTypeLike, NDArray
 from cubefit.config import Normalization
 from cubefit.errors import InputError, MissingDataError, StoreError
 from cubefit.inputs import Grids
-from cubefit.inverse.objective import Objective
+from cubefit.inverse.observed import Observed, require_fitting
 from cubefit.observation import Observation
 from cubefit.spectra.grids import Coverage, coverage
 from cubefit.spectra.losvd import lit_velocity_range, normalized_losvd
 from cubefit.spectra.rebin import rebinned_at_rest
 from cubefit.spectra.shifted_templates import shifted_templates
 from cubefit.store import schema
+from cubefit.store.blocks import blocks_of_rows
 
+Rows = slice | NDArray[np.integer[Any]]
+"""Spaxels: a slice, or their numbers in ascending order."""
+ALL: Final = slice(None)
 DIMS: Final = ("nSpat", "nLSpec", "nTSpec", "nVel", "nComp", "nPop")
 
 
@@ -37,15 +41,22 @@ class ModelInputs:
     grids: Grids
 
     def shifted_templates(
-        self, dtype: DTypeLike = np.float32, *, pixels: NDArray[np.integer] | None = None
+        self,
+        dtype: DTypeLike = np.float32,
+        *,
+        pixels: NDArray[np.integer] | None = None,
+        lit: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.floating]:
-        """Return the shifted templates (V, P, L), or of some pixels, where the bins hold light."""
+        """Return the shifted templates (V, P, L), or of some pixels, where the bins hold light.
+
+        ``lit`` (V,) says where they do in the cube that these spaxels are a part of.
+        """
         return shifted_templates(
             self.templates,
             self.grids.tem_pix,
             self.grids.obs_pix,
             self.grids.vel_pix,
-            used=np.asarray(self.losvd.any(axis=(0, 2))),
+            used=np.asarray(self.losvd.any(axis=(0, 2))) if lit is None else lit,
             pixels=pixels,
             dtype=dtype,
         )
@@ -66,10 +77,12 @@ def read_grids(file: h5py.File) -> Grids:
     )
 
 
-def read_model_inputs(file: h5py.File, normalization: Normalization) -> ModelInputs:
-    """Return what the models of a file are made of."""
+def read_model_inputs(
+    file: h5py.File, normalization: Normalization, spaxels: Rows = ALL
+) -> ModelInputs:
+    """Return what the models of a file, or of some spaxels, are made of."""
     return ModelInputs(
-        losvd=normalized_losvd(file[schema.LOSVD.path][()], normalization),
+        losvd=normalized_losvd(file[schema.LOSVD.path][spaxels], normalization),
         templates=file[schema.TEMPLATES.path][()],
         grids=read_grids(file),
     )
@@ -78,8 +91,18 @@ def read_model_inputs(file: h5py.File, normalization: Normalization) -> ModelInp
 def read_coverage(file: h5py.File) -> Coverage:
     """Return how the templates in the file cover its data plus the LOSVD's support."""
     grids = read_grids(file)
-    lit = lit_velocity_range(file[schema.LOSVD.path][()], grids.vel_pix)
-    return coverage(grids.tem_pix, grids.obs_pix, lit)
+    # One histogram with light where any has it.
+    light = read_lit_bins(file).astype(np.float64)[None, :, None]
+    return coverage(grids.tem_pix, grids.obs_pix, lit_velocity_range(light, grids.vel_pix))
+
+
+def read_lit_bins(file: h5py.File) -> NDArray[np.bool_]:
+    """Return which velocity bins hold light in any spaxel, shape (V,); a block at a time."""
+    losvd = file[schema.LOSVD.path]
+    lit = np.zeros(losvd.shape[1], bool)
+    for rows in blocks_of_rows(losvd.shape, losvd.dtype):
+        lit |= losvd[rows].any(axis=(0, 2))
+    return lit
 
 
 def read_optional(file: h5py.File, entry: schema.Entry) -> NDArray[Any] | None:
@@ -143,14 +166,44 @@ def read_orbit_weights(file: h5py.File, of: schema.Entry) -> NDArray[np.float64]
     return None
 
 
-def read_objective(file: h5py.File) -> Objective:
-    """Return data, noise and masks of a file as the objective of a fit."""
-    return Objective.of(
-        file[schema.DATA_CUBE.path][()],
-        noise=read_optional(file, schema.NOISE),
+def read_observed(file: h5py.File, spaxels: slice | None = None) -> Observed:
+    """Return spectra, noise and masks of a file, or of some neighbouring spaxels."""
+    rows = ALL if spaxels is None else spaxels
+    noise, voxels = file.get(schema.NOISE.path), schema.VOXEL_MASK.path
+    if noise is not None:
+        # One sigma for each pixel is that of every spaxel.
+        noise = noise[rows] if noise.ndim > 1 else noise[()]
+    return Observed.of(
+        file[schema.DATA_CUBE.path][rows],
+        noise=noise,
         mask=read_optional(file, schema.MASK),
-        voxel_mask=read_optional(file, schema.VOXEL_MASK),
+        voxel_mask=file[voxels][rows] if voxels in file else None,
+        part_from=None if spaxels is None else spaxels.start,
     )
+
+
+def read_used(file: h5py.File, spaxels: Rows = ALL) -> NDArray[np.bool_]:
+    """Return the voxels in use of a file, or of some spaxels, shape (S, L).
+
+    Raises
+    ------
+    InputError
+        If a mask has another shape or type than it needs.
+    """
+    n_spaxels, n_pixels = file[schema.DATA_CUBE.path].shape
+    mask, voxels = read_optional(file, schema.MASK), schema.VOXEL_MASK.path
+    require_fitting("mask", mask, (n_pixels,), boolean=True)
+    pixels = np.ones(n_pixels, bool) if mask is None else mask
+    if voxels not in file:
+        return np.broadcast_to(pixels, (np.arange(n_spaxels)[spaxels].size, n_pixels))
+    require_fitting("voxel_mask", file[voxels], (n_spaxels, n_pixels), boolean=True)
+    return np.asarray(file[voxels][spaxels] & pixels)
+
+
+def read_spaxels_in_use(file: h5py.File) -> NDArray[np.bool_]:
+    """Return which spaxels have a voxel in use, shape (S,); a block at a time."""
+    blocks = blocks_of_rows(file[schema.DATA_CUBE.path].shape, np.dtype(bool))
+    return np.concatenate([read_used(file, rows).any(axis=1) for rows in blocks])
 
 
 def read_dims(file: h5py.File) -> dict[str, int]:

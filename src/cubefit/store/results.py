@@ -77,6 +77,13 @@ def write_solution(
         del file[beside.path]
 
 
+def require_solution(file: h5py.File, path: Path) -> None:
+    """Raise MissingDataError if a file holds no committed solution."""
+    name = schema.X_GLOBAL.path
+    if name not in file:
+        raise MissingDataError(f"Missing {name} in {path}: fit first, or pass x.")
+
+
 def read_solution(file: h5py.File, path: Path, digest: str, shape: tuple[int, int]) -> Solution:
     """Return the committed solution.
 
@@ -98,9 +105,8 @@ def read_solution(file: h5py.File, path: Path, digest: str, shape: tuple[int, in
     StaleError
         If it belongs to other inputs than those now in the file.
     """
+    require_solution(file, path)
     name = schema.X_GLOBAL.path
-    if name not in file:
-        raise MissingDataError(f"Missing {name} in {path}: fit first, or pass x.")
     dataset = file[name]
     if dataset.shape != (shape[0] * shape[1],) or dataset.attrs.get(schema.ATTR_DIGEST) != digest:
         raise StaleError(

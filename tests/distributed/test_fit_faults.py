@@ -1,0 +1,150 @@
+"""Real processes killed during real fits: what is lost is made anew, or can be gone on from."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from distributed import Client
+from tests.distributed.killing import DEADLINE_S, START_S, dask_process, fit, worker_killer
+
+from cubefit.distributed.cluster import connected
+from cubefit.errors import ClusterError
+from cubefit.fit_tracker import TrackerConfig
+from cubefit.pipeline_runner import PipelineRunner
+from cubefit.store.file_status import file_status
+
+BUSY = TrackerConfig(metrics_interval_sec=0.0, val_interval_sec=0.0, ckpt_interval_sec=0.0)
+
+KILLED_CLIENT = """
+import sys, time
+from tests.distributed.killing import fit
+from tests.distributed.test_fit_faults import BUSY
+from cubefit.distributed.cluster import connected
+
+def tell(number, x):
+    print(number, flush=True)
+    time.sleep(0.1)
+
+if __name__ == "__main__":
+    with connected(n_workers=2) as client:
+        fit(sys.argv[1], client, tracker=BUSY, warm_start="auto", on_epoch_end=tell)
+"""
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_fit_whose_workers_are_killed_ends_with_the_same_bits(file_to_fit, seed):
+    with connected(n_workers=2, threads=2) as client:
+        expected, _ = fit(file_to_fit, client, tracker=False)
+        with worker_killer(client, seed=seed, most_wait_s=0.6, count=2) as killed:
+            x, stats = fit(file_to_fit, client, tracker=False)
+    assert killed
+    assert stats["converged"]
+    np.testing.assert_array_equal(x, expected)
+
+
+def test_a_killed_client_is_gone_on_from_with_other_workers(file_to_fit, client, tmp_path):
+    copy = tmp_path / "undisturbed.h5"
+    copy.write_bytes(file_to_fit.read_bytes())
+    _, expected = fit(copy, client, tracker=False)
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED_CLIENT, str(file_to_fit)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout:
+            if int(line) >= 4:
+                break
+        os.kill(process.pid, signal.SIGKILL)
+        process.stdout.close()
+    status = file_status(file_to_fit)
+    assert status.fit.resumable
+    with connected(n_workers=1, threads=1) as one:
+        _, stats = fit(file_to_fit, one, warm_start="resume", n_shares=1)
+    assert stats["warm_start"] == "/Fit/x_latest"
+    assert stats["converged"]
+    apart = abs(stats["objective"] - expected["objective"])
+    assert apart <= max(stats["gap_abs"], expected["gap_abs"])
+
+
+def test_a_lost_scheduler_is_an_error_that_leaves_a_state_to_go_on_from(file_to_fit, tmp_path):
+    place = tmp_path / "scheduler.json"
+    with (
+        dask_process("scheduler", "--scheduler-file", str(place), "--port", "0",
+                     "--dashboard-address", "127.0.0.1:0") as scheduler,
+        dask_process("worker", "--scheduler-file", str(place), "--nthreads", "1",
+                     "--dashboard-address", "127.0.0.1:0"),
+    ):  # fmt: skip
+        wait_for(place)
+        rounds = []
+
+        def kill_scheduler(number, x):
+            rounds.append(number)
+            if number == 4:
+                scheduler.send_signal(signal.SIGKILL)
+                scheduler.wait(DEADLINE_S)
+
+        with (
+            connected(str(place)) as client,
+            pytest.raises(ClusterError, match=r"is lost.*goes on"),
+        ):
+            fit(file_to_fit, client, tracker=BUSY, on_epoch_end=kill_scheduler)
+    assert rounds[-1] == 4
+    status = file_status(file_to_fit)
+    assert status.writer is None
+    assert status.fit.resumable
+    alone = {"method": "exact", "regularization": 0.3, "verbose": False}
+    _, stats = PipelineRunner(file_to_fit).solve_all(**alone)
+    assert stats["warm_start"] == "/Fit/x_latest"
+    assert stats["converged"]
+
+
+def test_without_any_worker_left_it_ends_with_an_error(file_to_fit, tmp_path, monkeypatch):
+    monkeypatch.setattr("cubefit.distributed.cluster.WORKER_WAIT_S", 3.0)
+    place = tmp_path / "scheduler.json"
+    with (
+        dask_process("scheduler", "--scheduler-file", str(place), "--port", "0",
+                     "--dashboard-address", "127.0.0.1:0"),
+        dask_process("worker", "--scheduler-file", str(place), "--nthreads", "1", "--no-nanny",
+                     "--dashboard-address", "127.0.0.1:0") as worker,
+    ):  # fmt: skip
+        wait_for(place)
+        with connected(str(place)) as client:
+            client.wait_for_workers(1, timeout=START_S)
+            timer = threading.Timer(0.2, worker.kill)
+
+            def kill_soon(number, x):
+                if number == 3:
+                    timer.start()
+                time.sleep(0.1)
+
+            with pytest.raises(ClusterError, match=r"No worker is left.*goes on"):
+                fit(file_to_fit, client, tracker=BUSY, on_epoch_end=kill_soon)
+    assert file_status(file_to_fit).fit.resumable
+
+
+def test_a_cluster_of_a_batch_script_is_an_address(file_to_fit, tmp_path):
+    place = tmp_path / "scheduler.json"
+    with (
+        dask_process("scheduler", "--scheduler-file", str(place), "--port", "0",
+                     "--dashboard-address", "127.0.0.1:0"),
+        dask_process("worker", "--scheduler-file", str(place), "--nworkers", "2", "--nthreads", "1",
+                     "--dashboard-address", "127.0.0.1:0"),
+    ):  # fmt: skip
+        wait_for(place)
+        with Client(scheduler_file=str(place), timeout=START_S) as client:
+            client.wait_for_workers(2, timeout=START_S)
+            address = client.scheduler.address
+        with connected(address) as client:
+            _, stats = fit(file_to_fit, client)
+    assert stats["converged"]
+
+
+def wait_for(path):
+    """Wait until a file is there."""
+    end = time.monotonic() + START_S
+    while not path.exists() or not path.stat().st_size:
+        assert time.monotonic() < end
+        time.sleep(0.05)
