@@ -6,7 +6,10 @@ import subprocess
 import sys
 from importlib import import_module
 
-MODULES = ("operators", "build", "kaczmarz", "exact", "tracker", "dashboard", "read_cube", "galaxy")
+MODULES = (
+    *("operators", "build", "kaczmarz", "exact", "tracker", "dashboard", "read_cube", "galaxy"),
+    "cluster",
+)
 
 
 def trackers(module: str) -> list[tuple[str, str]]:

@@ -6,12 +6,12 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.cases import NGC4365
+from benchmarks.cases import NGC4365, Sizes
 from cubefit.config import ExactCfg, PriorCfg
 from cubefit.demo import demo_templates, population_of
 from cubefit.exact_solver import solve_global_exact
@@ -132,13 +132,35 @@ def finer(grid: Float, values: Float, n: int) -> tuple[Float, Float]:
     return wanted, values[place] * (1 - share) + values[place + 1] * share
 
 
-def large_case(seed: int = 4365) -> Case:
-    """Return a mock of NGC 4365's size: the medium orbits and E-MILES, tiled and interpolated.
+class LargeMock(NamedTuple):
+    """Inputs of a mock of NGC 4365's size, and the truth."""
+
+    losvd: NDArray[np.float32]
+    """Shape (S, V, C)."""
+    vel_pix: Float
+    spectra: Float
+    """Templates, shape (P, T)."""
+    tem_pix: Float
+    obs_pix: Float
+    weights: Float
+    """Orbit weights, shape (C,)."""
+    truth: Float
+    """Shape (C, P)."""
+    log_age: Float
+    metal: Float
+
+    @property
+    def template_shape(self) -> tuple[int, int]:
+        """Sizes of the template axes."""
+        return 12, len(self.spectra) // 12
+
+
+def large_mock(sizes: Sizes, rng: np.random.Generator) -> LargeMock:
+    """Return the medium orbits and E-MILES, tiled and interpolated to given sizes.
 
     Spaxels are mixtures of two neighbours of the medium library, each tile with its own; extra
     components are mixtures of two orbits; velocity bins, metallicities and ages are interpolated.
     """
-    sizes, rng = NGC4365, np.random.default_rng(seed)
     orbits = bundled_orbits("medium")
     S, _, C = orbits.losvd.shape
     more = rng.integers(0, C, (sizes.C - C, 2))
@@ -164,17 +186,36 @@ def large_case(seed: int = 4365) -> Case:
     metal, log_age = (a.ravel() for a in np.meshgrid(metals, log_ages, indexing="ij"))
     weights = weights / weights.sum()
     truth = population_of(weights, radius, spin, log_age, metal)
-    shifted = shifted_templates(spectra, library.ln_wave, obs_pix, velocity, dtype=np.float64)
-    operator = Counted(fine, shifted, dtype=np.float64)
+    return LargeMock(
+        fine, velocity, spectra, library.ln_wave, obs_pix, weights, truth, log_age, metal
+    )
+
+
+def noisy_data(
+    operator: MatrixFreeOperator, truth: Float, rng: np.random.Generator
+) -> tuple[Float, Float]:
+    """Return spectra of S/N 60 in the median pixel, and their noise."""
     cube = operator.matvec(truth)
     noise = np.sqrt(cube * np.median(cube, axis=1, keepdims=True)) / 60.0
+    return cube + noise * rng.standard_normal(cube.shape), noise
+
+
+def large_case(seed: int = 4365) -> Case:
+    """Return a mock of NGC 4365's size, see `large_mock`."""
+    rng = np.random.default_rng(seed)
+    mock = large_mock(NGC4365, rng)
+    shifted = shifted_templates(
+        mock.spectra, mock.tem_pix, mock.obs_pix, mock.vel_pix, dtype=np.float64
+    )
+    operator = Counted(mock.losvd, shifted, dtype=np.float64)
+    data, noise = noisy_data(operator, mock.truth, rng)
     return Case(
         operator=operator,
-        data=cube + noise * rng.standard_normal(cube.shape),
+        data=data,
         noise=noise,
-        template_shape=(12, sizes.P // 12),
-        weights=weights,
-        truth=truth,
-        log_age=log_age,
-        metal=metal,
+        template_shape=mock.template_shape,
+        weights=mock.weights,
+        truth=mock.truth,
+        log_age=mock.log_age,
+        metal=mock.metal,
     )

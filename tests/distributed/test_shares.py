@@ -104,7 +104,7 @@ def test_the_seed_of_the_jacobi_kind_is_that_of_one_machine(client, file_to_fit)
 @pytest.mark.parametrize("count", range(1, 20))
 def test_sums_are_added_in_order(count):
     terms = [(float(i), np.full(3, 10.0**-i)) for i in range(count)]
-    number, array = added(*terms)
+    number, array = added(terms)
     assert isinstance(number, float)
     assert number == sum(range(count))
     expected = terms[0][1].copy()

@@ -40,7 +40,7 @@ def apply(held: Any, part: Callable[..., U], given: tuple[Any, ...]) -> U:
         return part(held, *given)
 
 
-def added(*sums: Sums) -> Sums:
+def added(sums: Sequence[Sums]) -> Sums:
     """Return the sums of several shares, added from the first to the last."""
     with named_worker():
         first, *others = sums
@@ -113,6 +113,6 @@ class Session:
         level = list(futures)
         while True:
             groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
-            level = [self.submit(added, *group) for group in groups]
+            level = self.submit_each(added, groups)
             if len(level) == 1:
                 return level[0]

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from cubefit.display import duration, number, size
 
 if TYPE_CHECKING:
-    from cubefit.store.file_status import BuildState, FileStatus, FitState, SolutionState
+    from cubefit.store.file_status import (
+        BuildState,
+        ClusterState,
+        FileStatus,
+        FitState,
+        SolutionState,
+    )
 
 
 def build_rows(build: BuildState) -> dict[str, str]:
@@ -77,6 +83,15 @@ def solution_text(solution: SolutionState, *, has_noise: bool) -> str:
     )
 
 
+def work_moved(cluster: ClusterState) -> str:
+    """Return workers, shares, rounds and bytes of a Dask cluster."""
+    rounds = f", {cluster.rounds:,} rounds" if cluster.rounds else ""
+    return (
+        f"{cluster.workers} workers, {cluster.shares} shares{rounds}, "
+        f"{size(cluster.moved_bytes)} moved"
+    )
+
+
 def status_rows(status: FileStatus) -> dict[str, str]:
     """Return what there is to say of a file, name and text of each."""
     dims, has_noise = status.dims, status.has_noise
@@ -92,6 +107,9 @@ def status_rows(status: FileStatus) -> dict[str, str]:
     rows["writer"] = (
         "no CubeFit process writes now" if status.writer is None else str(status.writer)
     )
+    if status.cluster is not None:
+        rows["cluster"] = f"{work_moved(status.cluster)}; scheduler {status.cluster.scheduler}"
+        rows["its dashboard"] = status.cluster.dashboard
     if status.leftovers:
         rows["left over"] = (
             f"{', '.join(status.leftovers)} of a killed writer; the next one removes them"
