@@ -8,6 +8,8 @@ from subprocess import run
 import pytest
 
 import cubefit
+from cubefit.distributed.cluster import connected
+from cubefit.errors import DependencyError
 
 
 @pytest.mark.parametrize("name", cubefit.__all__)
@@ -19,6 +21,14 @@ def test_public_names_resolve(name):
 def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = cubefit.nonsense
+
+
+def test_names_of_extras_resolve_or_name_their_extra(monkeypatch):
+    assert "connected" in dir(cubefit)
+    assert cubefit.connected is connected
+    monkeypatch.setitem(sys.modules, "cubefit.distributed.cluster", None)
+    with pytest.raises(DependencyError, match=r'pip install "cubefit\[distributed\]"'):
+        _ = cubefit.connected
 
 
 def test_import_is_light():

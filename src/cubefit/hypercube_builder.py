@@ -1,49 +1,56 @@
-"""Building the HyperCube: one matrix product per tile, written while the next is computed."""
+"""Building the HyperCube, in one file by this process or in shards by the workers of a cluster."""
 
 from __future__ import annotations
 
 import logging
-import math
 import shutil
 import time
-from collections.abc import Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cubefit.config import BuildConfig, Normalization
-from cubefit.errors import StaleError
+from cubefit.errors import StaleError, StoreError
 from cubefit.interrupts import StopRequest, stop_requests
-from cubefit.inverse.scaling import order_one
 from cubefit.progress import Progress, visible_log
 from cubefit.store.amend import sole_writer
 from cubefit.store.compress import Codec, compress_visibly, filters_of
+from cubefit.store.cube_creation import (
+    create_cube,
+    create_missing_shards,
+    create_sharded_cube,
+    shape_of_models,
+)
 from cubefit.store.digests import digest_of_models
 from cubefit.store.handle import reading
-from cubefit.store.load import ModelInputs, read_model_inputs, require_rebin_products
-from cubefit.store.tiles import (
-    CubeStatus,
-    TileGrid,
-    TileWriter,
-    create_cube,
-    read_status,
-    require_current,
-)
+from cubefit.store.load import read_model_inputs, require_rebin_products
+from cubefit.store.shards import missing_words, remove_unused_shards, tidy_shards
+from cubefit.store.tiles import CubeStatus, TileGrid, TileWriter, read_status, require_current
 from cubefit.threads import blas_threads
+from cubefit.tile_maker import (
+    TemplateBlocks,
+    TileMaker,
+    computed_tiles,
+    missing_tiles,
+    tile_bytes,
+    tiles_of_shard,
+)
+
+if TYPE_CHECKING:
+    from cubefit.distributed.cluster import Cluster
 
 logger = logging.getLogger(__name__)
 
 TYPICAL_BYTES_PER_S: Final = 0.8e9
 """Write rate behind the time estimate that is given before a build: a plain SSD."""
-BUFFERS: Final = 2
-"""Tiles in memory: one is written while the next is computed."""
-
-TileIndex = tuple[int, int, int]
+SHARDS_PER_WORKER: Final = 4
+"""So that workers of unlike speed, and any number of them later, end at about the same time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,90 +62,6 @@ class BuildReport:
     n_bytes: int
     """Bytes of models written."""
     elapsed_s: float
-
-
-def model_floor(brightest: float) -> float:
-    """Return the share of the largest LOSVD value below which one counts as zero.
-
-    Faint pairs keep exact models (1e-30 of the brightest pair's light), but models of the brightest
-    template never get so small that float32 turns subnormal, which slows the product.
-
-    Parameters
-    ----------
-    brightest : float
-        Largest shifted template times the largest LOSVD value.
-    """
-    return max(1e-30, 1e-36 / brightest) if brightest > 0 else 1.0
-
-
-class TileMaker:
-    """Computes tiles ``models[s,c,p,l] = sum_v LOSVD[s,v,c] D[v,p,l]``.
-
-    Parameters
-    ----------
-    inputs : ModelInputs
-        LOSVDs, templates and grids.
-    grid : TileGrid
-        How the HyperCube is cut.
-    """
-
-    def __init__(self, inputs: ModelInputs, grid: TileGrid) -> None:
-        self._grid = grid
-        shifted = inputs.shifted_templates()
-        brightest = float(np.abs(shifted).max()) * float(inputs.losvd.max())
-        self._losvd, scale = order_one(inputs.losvd, np.float32, model_floor(brightest))
-        shifted *= np.float32(scale)
-        width = grid.tile[2]
-        self._blocks = [
-            np.ascontiguousarray(shifted[:, p : p + width]).reshape(shifted.shape[0], -1)
-            for p in range(0, grid.shape[2], width)
-        ]
-
-    def fill(self, index: TileIndex, buffer: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute a tile into ``buffer`` (a full tile) and return the part to write."""
-        spaxels, components, populations = self._grid.slices(index)
-        block = self._blocks[index[2]]
-        n_spaxels = spaxels.stop - spaxels.start
-        n_components = components.stop - components.start
-        n_populations = populations.stop - populations.start
-        tile = buffer[:n_spaxels]
-        tile[:, n_components:] = 0.0
-        tile[:, :, n_populations:] = 0.0
-        for j in range(n_components):
-            models = self._losvd[spaxels, :, components.start + j] @ block
-            tile[:, j, :n_populations] = models.reshape(n_spaxels, n_populations, -1)
-        return tile
-
-
-def missing_tiles(done: NDArray[np.bool_]) -> list[TileIndex]:
-    """Return the tiles that are not done, in the order of the file."""
-    return [(int(s), int(c), int(p)) for s, c, p in np.argwhere(~done)]
-
-
-def tile_bytes(grid: TileGrid, index: TileIndex) -> int:
-    """Return the bytes of models in a tile, padding left out."""
-    s, c, p = grid.slices(index)
-    lengths = (int(part.stop - part.start) for part in (s, c, p))
-    return 4 * math.prod(lengths) * grid.shape[3]
-
-
-def computed_tiles(
-    maker: TileMaker, tiles: list[TileIndex], shape: tuple[int, ...], writer: TileWriter
-) -> Generator[TileIndex, None, None]:
-    """Compute tile after tile while a thread writes the one before; yield each when written."""
-    buffers = [np.empty(shape, np.float32) for _ in range(BUFFERS)]
-    with ThreadPoolExecutor(1, "cubefit-writer") as pool:
-        previous: tuple[TileIndex, Future[None]] | None = None
-        for number, index in enumerate(tiles):
-            tile = maker.fill(index, buffers[number % BUFFERS])
-            writer.note_checksum(index, tile)
-            if previous is not None:
-                previous[1].result()
-                yield previous[0]
-            previous = index, pool.submit(writer.write, index, tile)
-        if previous is not None:
-            previous[1].result()
-            yield previous[0]
 
 
 def require_same_build(status: CubeStatus, path: Path, digest: str, config: BuildConfig) -> None:
@@ -165,45 +88,111 @@ def announce(path: Path, grid: TileGrid, done: NDArray[np.bool_]) -> None:
 
 
 def prepare_cube(
-    path: Path, config: BuildConfig, *, overwrite: bool
-) -> tuple[CubeStatus, ModelInputs]:
-    """Return the HyperCube to fill, created if need be, and its inputs; by the sole writer."""
+    path: Path, config: BuildConfig, n_shards: int | None, *, overwrite: bool
+) -> CubeStatus:
+    """Return the HyperCube to fill, created if need be; by the sole writer.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    config : BuildConfig
+        How it is cut.
+    n_shards : int or None
+        Shards of a new one at most; None makes it in one file.
+    overwrite : bool
+        Make a new one in any case.
+    """
     with reading(path) as file:
         require_rebin_products(file)
         digest = digest_of_models(file)
-        inputs = read_model_inputs(file, config.normalization)
+        shape = shape_of_models(file)
         status = None if overwrite else read_status(file)
+    remove_unused_shards(path)
     if status is not None:
         require_same_build(status, path, digest, config)
+        if status.missing:
+            logger.warning("Of the HyperCube of %s %s.", path, missing_words(status.missing))
+            create_missing_shards(status)
         if not status.complete:
             announce(path, status.grid, status.done)
-        return status, inputs
-    grid = TileGrid.of(inputs.shape, config.S_chunk, config.C_chunk, config.P_chunk)
+        return status
+    grid = TileGrid.of(shape, config.S_chunk, config.C_chunk, config.P_chunk)
     announce(path, grid, np.zeros(grid.counts, bool))
-    create_cube(path, grid, config.normalization, digest)
+    if n_shards is None:
+        create_cube(path, grid, config.normalization, digest)
+    else:
+        create_sharded_cube(path, grid, n_shards, config.normalization, digest)
     with reading(path) as file:
         created = read_status(file)
     assert created is not None  # noqa: S101 - just made
-    return created, inputs
+    return created
 
 
-def fill_cube(
-    path: Path, status: CubeStatus, inputs: ModelInputs, request: StopRequest, *, verbose: bool
-) -> int:
-    """Compute and write every missing tile; return the bytes of models written."""
-    grid, tiles = status.grid, missing_tiles(status.done)
-    total = sum(tile_bytes(grid, index) for index in tiles)
-    maker = TileMaker(inputs, grid)
+def fill_cube(path: Path, status: CubeStatus, request: StopRequest, progress: Progress) -> None:
+    """Compute and write every missing tile of a HyperCube in one file."""
+    grid = status.grid
+    with reading(path) as file:
+        inputs = read_model_inputs(file, status.normalization)
+    maker = TileMaker.of(inputs, grid)
     request.stop_when_safe()
     with (
-        Progress("Building", total, verbose=verbose) as progress,
         TileWriter(path) as writer,
-        closing(computed_tiles(maker, tiles, grid.tile, writer)) as written,
+        closing(computed_tiles(maker, missing_tiles(status.done), grid.tile, writer)) as written,
     ):
         for index in written:
             progress.advance(tile_bytes(grid, index))
             if request:
                 break
+
+
+def fill_shards(
+    path: Path, status: CubeStatus, request: StopRequest, on_bytes: Callable[[float], None]
+) -> None:
+    """Compute and write every missing tile of a HyperCube in shards, one after the other."""
+    with reading(path) as file:
+        inputs = read_model_inputs(file, status.normalization)
+    shifted, largest = inputs.shifted_templates(), float(inputs.losvd.max())
+    templates = TemplateBlocks.of(shifted, largest, status.grid.tile[2])
+    request.stop_when_safe()
+    for shard in status.shards:
+        losvd = inputs.losvd[shard.first : shard.stop]
+        with closing(tiles_of_shard(shard.path, losvd.__getitem__, templates)) as written:
+            for n_bytes in written:
+                on_bytes(n_bytes)
+                if request:
+                    return
+
+
+def fill(
+    path: Path,
+    status: CubeStatus,
+    cluster: Cluster | None,
+    request: StopRequest,
+    tell: Callable[[float], None],
+    *,
+    verbose: bool,
+) -> int:
+    """Compute and write every missing tile; return the bytes of models written.
+
+    ``tell`` is called with the bytes so far: viewers look again when the lock's record, or the
+    file, has changed, and the file does not where shards are written.
+    """
+    total = sum(tile_bytes(status.grid, index) for index in missing_tiles(status.done))
+    with Progress("Building", total, verbose=verbose) as progress:
+
+        def advance(n_bytes: float) -> None:
+            progress.advance(n_bytes)
+            tell(progress.done)
+
+        if cluster is not None:
+            from cubefit.distributed.building import fill_by_workers  # noqa: PLC0415 - optional
+
+            fill_by_workers(cluster, status, request, advance)
+        elif status.shards:
+            fill_shards(path, status, request, advance)
+        else:
+            fill_cube(path, status, request, progress)
     request.stop_at_once(tiles_done(path))
     return total
 
@@ -218,6 +207,22 @@ def tiles_done(path: Path) -> str:
     return f"{done} of {total} tiles of {path} are done; the same call goes on."
 
 
+def connect(client: Any, path: Path) -> Cluster:
+    """Return the cluster of a client; Dask is not needed before."""
+    from cubefit.distributed.cluster import Cluster  # noqa: PLC0415 - an optional extra
+
+    return Cluster(client, path)
+
+
+def require_shards(status: CubeStatus, path: Path, cluster: Cluster | None) -> None:
+    """Raise StoreError where several processes would have to write to one file."""
+    if cluster is not None and not status.shards:
+        raise StoreError(
+            f"The HyperCube in {path} was begun in one file, which one process writes: go on "
+            "without a cluster, or pass overwrite=True to build it anew in shards."
+        )
+
+
 def build_hypercube(
     path: str | Path,
     S_chunk: int = 128,
@@ -229,6 +234,7 @@ def build_hypercube(
     *,
     overwrite: bool = False,
     verbose: bool = True,
+    client: Any = None,
 ) -> BuildReport:
     """Build ``/HyperCube/models``, or go on where an earlier call stopped.
 
@@ -252,6 +258,10 @@ def build_hypercube(
         Build anew, dropping a HyperCube that is there, instead of going on with it or refusing.
     verbose : bool
         Tell size, estimated time and progress.
+    client : distributed.Client, optional
+        Of a Dask cluster whose workers see the file. Each writes shard files of its own into the
+        folder ``<file>.shards``, and ``/HyperCube/models`` is a virtual dataset over them. Without
+        a client, a HyperCube in shards is gone on with in this process.
 
     Returns
     -------
@@ -263,6 +273,9 @@ def build_hypercube(
         If the file's HyperCube was built from other inputs or with another normalization.
     StoreError
         If the disk cannot hold it, or another process writes to the file.
+    ClusterError
+        If the cluster has no workers, they do not see the file, or it is lost; finished tiles are
+        kept.
     KeyboardInterrupt, StoppedError
         After Ctrl-C or another signal; the next call goes on. The second of them ends the program
         with exit code 75.
@@ -286,13 +299,22 @@ def build_hypercube(
         stop_requests() as request,
     ):
         request.stop_at_once(tiles_done(path))
+        cluster = None if client is None else connect(client, path)
+        n_shards = None if cluster is None else SHARDS_PER_WORKER * len(cluster.workers)
         with sole_writer(path, "build") as lock:
-            status, inputs = prepare_cube(path, config, overwrite=overwrite)
+            status = prepare_cube(path, config, n_shards, overwrite=overwrite)
             lock.guard(path)
             tiles_built, written = int((~status.done).sum()), 0
-            lock.tell(filling_since=time.time(), tiles_before=status.done.size - tiles_built)
+            tell = partial(
+                lock.tell, filling_since=time.time(), tiles_before=status.done.size - tiles_built
+            )
+            tell()
             if tiles_built:
-                written = fill_cube(path, status, inputs, request, verbose=verbose)
+                require_shards(status, path, cluster)
+                written = fill(
+                    path, status, cluster, request, lambda n: tell(bytes_built=n), verbose=verbose
+                )
+            tidy_shards(status.shards)
         elapsed = time.monotonic() - started
         if not tiles_built:
             logger.info("The HyperCube of %s is complete: nothing to do.", path)

@@ -14,6 +14,7 @@ from cubefit.store import schema
 from cubefit.store.compress import require_filters
 from cubefit.store.handle import reading
 from cubefit.store.load import read_optional
+from cubefit.store.shards import Models, missing_words, stored_models
 from cubefit.store.tiles import CubeStatus, read_status
 
 
@@ -30,7 +31,7 @@ class HyperCubeReader:
     Raises
     ------
     MissingDataError
-        If there is no HyperCube, or tiles are missing.
+        If there is no HyperCube, or tiles or shards of it are missing.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -42,6 +43,10 @@ class HyperCubeReader:
                 raise MissingDataError(
                     f"Missing {schema.MODELS.path} after build in {path}: run build_hypercube."
                 )
+            if status.missing:
+                raise MissingDataError(
+                    f"Of {schema.MODELS.path} in {path} {missing_words(status.missing)}."
+                )
             if not status.complete:
                 raise MissingDataError(
                     f"{schema.MODELS.path} in {path} has {int(status.done.sum())} of "
@@ -49,7 +54,7 @@ class HyperCubeReader:
                 )
             require_filters(status)
             self.status: CubeStatus = status
-            self._models = self._file[schema.MODELS.path]
+            self._models: Models = stack.enter_context(stored_models(self._file))
             mask = read_optional(self._file, schema.MASK)
             self._stack = stack.pop_all()
         pixels = self.shape[3]
@@ -76,8 +81,7 @@ class HyperCubeReader:
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Sizes ``(S, C, P, L)``."""
-        S, C, P, L = self._models.shape
-        return S, C, P, L
+        return self.status.grid.shape
 
     def plane(self, spaxel: int, *, masked: bool = False) -> NDArray[np.float32]:
         """Return the models of one spaxel.
@@ -93,7 +97,7 @@ class HyperCubeReader:
         -------
         ndarray, shape (C, P, L) or (C, P, pixels in use)
         """
-        plane: NDArray[np.float32] = self._models[spaxel]
+        plane = self._models[spaxel]
         return plane[..., self.mask] if masked else plane
 
     def slab(
@@ -105,5 +109,5 @@ class HyperCubeReader:
         -------
         ndarray, shape (dS, C, dP, L) or (dS, C, dP, pixels in use)
         """
-        slab: NDArray[np.float32] = self._models[spaxels, :, populations]
+        slab = self._models[spaxels, :, populations]
         return slab[..., self.mask] if masked else slab

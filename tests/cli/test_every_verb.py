@@ -177,7 +177,17 @@ def test_wrong_usage_has_its_own_exit_code(cubefit, arguments):
 
 
 def test_long_verbs_can_be_quiet_and_scripts_have_json():
-    long = {"demo", "populate", "build", "fit", "check", "reconstruct", "compress", "export"}
+    long = {
+        "demo",
+        "populate",
+        "build",
+        "fit",
+        "check",
+        "reconstruct",
+        "compress",
+        "gather",
+        "export",
+    }
     assert [v for v in long if "--quiet" not in options_of(v)] == []
     for verb in ("status", "check", "info", "fit", "export"):
         assert "--json" in options_of(verb)

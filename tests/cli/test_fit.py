@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from cubefit import cli
 from cubefit.cli.root import main
+from cubefit.distributed import cluster
 from cubefit.pipeline_runner import PipelineRunner
 
 
@@ -54,9 +55,12 @@ def test_regularization_is_a_number_or_auto(populated, strength):
         (["--max-memory-gb", "1e-6"], "this fit takes at least"),
         (["--gap", "0"], "gap_tolerance=0.0"),
         (["--method", "kaczmarz", "--regularization", "auto"], "needs method='exact'"),
+        (["--shares", "2"], "n_shares= belongs to a fit on a cluster"),
+        (["--scheduler", "tcp://127.0.0.1:9"], "No Dask scheduler answers at tcp://127.0.0.1:9"),
     ],
 )
 def test_errors_are_one_sentence(populated, monkeypatch, capsys, options, message):
+    monkeypatch.setattr(cluster, "CONNECT_S", 0.5)
     monkeypatch.setattr("sys.argv", ["cubefit", "fit", str(populated), "--quiet", *options])
     with pytest.raises(SystemExit) as stop:
         main()
@@ -65,6 +69,21 @@ def test_errors_are_one_sentence(populated, monkeypatch, capsys, options, messag
     assert said.startswith("Error: ")
     assert message in said
     assert "Traceback" not in said
+
+
+def test_workers_find_what_one_process_finds(populated):
+    fit = ("fit", populated, "--regularization", 0.3, "--total-weight", 5.0, "--fresh", "--quiet")
+    found = []
+    for where in ((), ("--workers", 2, "--shares", 3)):
+        code, said = run(*fit, *where)
+        assert code == 0, said
+        with h5py.File(populated) as file:
+            found.append(dict(file["/X_global"].attrs))
+    alone, together = found
+    assert (alone["operator"], together["operator"]) == ("matrix-free", "distributed")
+    gap = alone["gap_abs"] + together["gap_abs"]
+    assert abs(alone["objective"] - together["objective"]) <= gap
+    assert together["gap_rel"] <= 1e-6
 
 
 def test_ctrl_c_keeps_the_best_point_and_has_its_exit_code(populated, monkeypatch):

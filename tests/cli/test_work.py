@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import h5py
 import pytest
@@ -75,3 +77,66 @@ def test_a_terminated_fit_asks_to_be_run_again(populated):
     with h5py.File(populated) as file:
         assert "X_global" not in file
         assert file["/Fit/checkpoints/latest/record"][()]
+
+
+def test_workers_build_shards_that_are_gathered(populated):
+    built = run("build", populated, "--s-chunk", 3, "--workers", 2, "--quiet")
+    assert built.exit_code == 0
+    assert "15 tiles done, 15 of them in this call" in " ".join(built.output.split())
+    with h5py.File(populated) as file:
+        assert file["/HyperCube/models"].is_virtual
+    assert "out of 3 shards" in " ".join(run("gather", populated, "--quiet").output.split())
+    with h5py.File(populated) as file:
+        assert not file["/HyperCube/models"].is_virtual
+    again = run("gather", populated, "--quiet")
+    assert "holds its HyperCube already" in " ".join(again.output.split())
+
+
+def test_a_cluster_needs_dask(populated, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cubefit.distributed.cluster", None)
+    refused = run("build", populated, "--workers", 2)
+    assert refused.exit_code == 1
+    assert 'pip install "cubefit[distributed]"' in " ".join(refused.stderr.split())
+
+
+SLOW = """
+import sys
+from contextlib import contextmanager
+from cubefit.cli import main
+from cubefit.distributed import building, cluster
+from tests.faults.victims import slow_down
+
+connected = cluster.connected
+
+@contextmanager
+def slow(*arguments, **settings):
+    with connected(*arguments, **settings) as client:
+        client.run(slow_down, 0.2)
+        yield client
+
+cluster.connected = slow
+building.TURN_S = 0.1
+main()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+def test_a_signal_to_all_processes_of_a_build_on_workers(populated, number, code):
+    """As Ctrl-C in a terminal, or the end of a batch job: the workers get it, too."""
+    options = ["--s-chunk", "3", "--workers", "2", "--quiet"]
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW, "build", str(populated), *options],
+        cwd=Path(__file__).parents[2],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        while (build := file_status(populated).build) is None or not build.tiles_done:
+            time.sleep(0.05)
+        os.killpg(process.pid, number)
+        _, said = process.communicate()
+    assert process.returncode == code, said
+    assert "tiles of" in said
+    assert "Traceback" not in said
+    assert run("build", populated, "--quiet").exit_code == 0

@@ -1,6 +1,8 @@
 """What is wrong with a cluster is said before any work, with the mend."""
 
+import json
 import os
+import threading
 
 import pytest
 from distributed import Client
@@ -118,7 +120,7 @@ def test_a_closed_client_is_refused(client):
 
 @pytest.mark.parametrize(
     ("given", "words"),
-    [({}, "Give the address"), ({"scheduler": "tcp://a", "n_workers": 1}, "Give the address"),
+    [({}, "Give the address"), ({"scheduler": "tcp://a", "n_workers": 0}, "at least 1"),
      ({"n_workers": 0}, "at least 1")],
 )  # fmt: skip
 def test_a_cluster_is_an_address_or_a_number(given, words):
@@ -139,3 +141,39 @@ def test_a_scheduler_file_is_taken(client, tmp_path):
     client.write_scheduler_file(str(tmp_path / "scheduler.json"))
     with connected(str(tmp_path / "scheduler.json")) as other:
         assert other.scheduler.address == client.scheduler.address
+
+
+def test_a_scheduler_file_is_waited_for(client, tmp_path, monkeypatch):
+    place = tmp_path / "later.json"
+    text = json.dumps({"address": client.scheduler.address})
+    timer = threading.Timer(0.5, place.write_text, [text])
+    timer.start()
+    with connected(str(place)) as other:
+        assert other.scheduler.address == client.scheduler.address
+    timer.join()
+    monkeypatch.setattr("cubefit.distributed.cluster.CONNECT_S", 0.3)
+    with pytest.raises(ClusterError, match=r"never\.json.*dask scheduler"):
+        connected(str(tmp_path / "never.json")).__enter__()
+
+
+def test_workers_are_waited_for_by_number(client, monkeypatch):
+    address = client.scheduler.address
+    with connected(address, 2) as other:
+        assert len(other.nthreads()) == 2
+    monkeypatch.setattr("cubefit.distributed.cluster.QUEUE_WAIT_S", 0.3)
+    with pytest.raises(ClusterError, match="2 of 3 workers"), connected(address, 3):
+        pass
+
+
+def test_a_client_that_was_closed_meanwhile_is_a_lost_scheduler(client, file_to_fit):
+    own = Client(client.scheduler.address)
+    session = Session(Cluster(own, file_to_fit))
+    own.close()
+    for ask in (
+        lambda: session.submit(len, ()),
+        lambda: session.submit_each(len, [()]),
+        session.moved_bytes,
+        session.cluster.n_workers,
+    ):
+        with pytest.raises(ClusterError, match=r"is lost.*goes on"):
+            ask()

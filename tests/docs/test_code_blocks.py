@@ -36,7 +36,7 @@ class Shell:
         self.folder = folder
         programs = folder / "programs"
         programs.mkdir()
-        for name, module in (("cubefit", "-m cubefit"), ("python", "")):
+        for name, module in (("cubefit", "-m cubefit"), ("dask", "-m dask"), ("python", "")):
             program = programs / name
             program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
             program.chmod(0o755)

@@ -7,10 +7,13 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
+from unittest.mock import Mock
 
 import h5py
 import numpy as np
 import pytest
+from distributed import Client
 
 from cubefit import (
     FitResult,
@@ -21,6 +24,8 @@ from cubefit import (
     build_hypercube,
 )
 from cubefit.demo import make_mock
+from cubefit.distributed import cluster
+from cubefit.distributed.memory import require_memory
 from cubefit.errors import CubeFitError, DependencyError
 from cubefit.store import compress, lock
 
@@ -163,6 +168,43 @@ def test_a_file_that_was_cut(demo_once, tmp_path):
 def test_a_plugin_that_is_missing(monkeypatch):
     monkeypatch.setattr(compress.importlib.util, "find_spec", lambda _: None)
     assert is_quoted(said(compress.load_plugins, error=DependencyError))
+
+
+def test_clusters(client, bare, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_S", 0.5)
+    with ExitStack() as stack:
+        message = said(stack.enter_context, cluster.connected("tcp://127.0.0.1:9"))
+    assert is_quoted(message)
+    seen = cluster.Cluster(client, tmp_path / "a.h5")
+    for worker, words in ((None, "does not see"), ("another", "sees another file as")):
+        monkeypatch.setattr(cluster, "fingerprint_of", lambda _, worker=worker: worker or "mine")
+        wrong = tmp_path / ("nowhere.h5" if worker is None else "a.h5")
+        message = said(cluster.Cluster, client, wrong)
+        assert words in message
+        assert is_quoted(message), message
+    dims = {"nSpat": 10**6, "nVel": 200, "nComp": 1000, "nPop": 360, "nLSpec": 1250}
+    assert is_quoted(said(require_memory, seen, dims, 2))
+    monkeypatch.setattr(cluster, "get_worker", lambda: Mock(address="tcp://node1:40000"))
+    assert is_quoted(said(out_of_memory))
+    closed = Client(client.scheduler.address)
+    seen.client = closed
+    closed.close()
+    assert is_quoted(said(seen.patience()))
+
+
+def out_of_memory():
+    with cluster.named_worker():
+        raise MemoryError
+
+
+def test_a_script_with_a_cluster_needs_its_guard(tmp_path):
+    script = tmp_path / "unguarded.py"
+    script.write_text("import cubefit\nwith cubefit.connected(n_workers=1):\n    pass\n")
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode
+    assert is_quoted(done.stderr), done.stderr
 
 
 def test_what_others_say_of_dicts_and_strings(tmp_path):

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import h5py
 
-from cubefit.store.amend import redo_path
+from cubefit.store.amend import redo_path, sole_writer
 from cubefit.store.handle import open_h5
 from cubefit.store.lock import who_writes
+from cubefit.store.shards import remove_unused_shards, shards_folder
 from tests.faults import judge, victims
 from tests.faults.expected import Expected, tracked
 from tests.faults.injection import AtCall, FullDisk, NoFault
@@ -143,12 +144,40 @@ def writer_at_random(work, n_states, **settings):
     return attempt
 
 
+def client_at_random(longest_s):
+    """Return an attempt that kills the client of a cluster of any size, and its workers with it."""
+
+    def attempt(a):
+        victim = Victim(victims.build_on_cluster, a.path, n_workers=a.rng.randint(1, 3))
+        if a.strike:
+            victim.listen_until("connected")
+            victim.listen(a.rng.uniform(0.0, longest_s))
+            victim.kill(group=a.rng.random() < 0.5)
+        return victim.end()
+
+    return attempt
+
+
+def worker_at_random(longest_s):
+    """Return an attempt that kills a worker of a cluster, and comes to its end all the same."""
+
+    def attempt(a):
+        after_s = a.rng.uniform(0.0, longest_s) if a.strike else None
+        return run(victims.build_on_cluster, a.path, worker_dies_after_s=after_s)
+
+    return attempt
+
+
 def populated(expected):
     return expected.populated
 
 
 def built(expected):
     return expected.built
+
+
+def sharded(expected):
+    return expected.sharded
 
 
 CAMPAIGNS = (
@@ -188,6 +217,34 @@ CAMPAIGNS = (
         "compress: at a random time",
         at_random(victims.compress, 0.03),
         built,
+        judge.built,
+        share=40,
+    ),
+    Campaign(
+        "build on a cluster: client at a random time, other workers go on",
+        client_at_random(0.8),
+        populated,
+        judge.built,
+        share=20,
+    ),
+    Campaign(
+        "build on a cluster: worker at a random time",
+        worker_at_random(0.6),
+        populated,
+        judge.built,
+        share=20,
+    ),
+    Campaign(
+        "compress shards: at a chosen call",
+        at_call(victims.compress, 25),
+        sharded,
+        judge.built,
+        share=40,
+    ),
+    Campaign(
+        "gather shards: at a chosen call",
+        at_call(victims.gather, 12),
+        sharded,
         judge.built,
         share=40,
     ),
@@ -272,7 +329,11 @@ def renew(path, source):
     """Put a fresh copy in the place of a file, at once, as readers look at it."""
     copy = path.parent.with_name("copy.h5")
     shutil.copy(source, copy)
+    if shards_folder(source).exists():
+        shutil.copytree(shards_folder(source), shards_folder(path), dirs_exist_ok=True)
     copy.replace(path)
+    with sole_writer(path):
+        remove_unused_shards(path)
 
 
 def settle(path):

@@ -18,6 +18,8 @@ class Expected:
     """File without a HyperCube."""
     built: Path
     """File with one."""
+    sharded: Path
+    """File with one in shards."""
     inputs: dict
     """Every value and attribute besides the products."""
     models: np.ndarray

@@ -9,7 +9,8 @@ import numpy as np
 
 from cubefit.store.amend import redo_path
 from cubefit.store.checkpoints import read_checkpoint
-from cubefit.store.handle import open_h5
+from cubefit.store.handle import open_h5, reading
+from cubefit.store.shards import shards_folder, shards_of
 from tests.faults.expected import inputs_of
 from tests.faults.victims import key_of
 
@@ -145,6 +146,11 @@ def fitted(path, expected):
 
 
 def tidy(path):
-    """Nothing lies beside the file."""
-    beside = {p.name for p in path.parent.iterdir()} - {path.name}
+    """Nothing lies beside the file but the shards that it leads to."""
+    wanted = {path}
+    if shards_folder(path).exists():
+        with reading(path) as file:
+            wanted |= {shard.path for shard in shards_of(file)}
+        wanted |= {shard.parent for shard in wanted - {path}}
+    beside = set(path.parent.rglob("*")) - wanted
     assert not beside, f"left behind: {beside}"

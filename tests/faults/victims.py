@@ -1,19 +1,23 @@
 """What the processes do that are killed: each takes a file, ``tell`` for its parent, settings."""
 
 import functools
+import logging
 import os
 import pickle
+import signal
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
 
-from cubefit import fit_recorder, hypercube_builder
+from cubefit import fit_recorder, hypercube_builder, tile_maker
 from cubefit.config import TrackerConfig
 from cubefit.fit_tracker import FitTracker
 from cubefit.pipeline_runner import PipelineRunner
 from cubefit.store.checkpoints import read_checkpoint
 from cubefit.store.compress import compress_hypercube
+from cubefit.store.gather import gather_hypercube
 from cubefit.store.handle import open_h5
 from cubefit.store.tiles import TileWriter
 from cubefit.writer_process import WriterProcess
@@ -46,6 +50,62 @@ def build(path, tell, *, group_bytes=1, pace_s=0.0, compression=None):
 
 def compress(path, tell, *, codec="gzip"):
     compress_hypercube(path, codec=codec)
+
+
+def gather(path, tell):
+    gather_hypercube(path, verbose=False)
+
+
+def slow_down(pace_s):
+    """Make a worker take its time for each tile, and sync each."""
+
+    class Slow(TileWriter):
+        def write(self, index, values):
+            super().write(index, values)
+            time.sleep(pace_s)
+
+    tile_maker.TileWriter = functools.partial(Slow, group_bytes=1)
+
+
+def at_full_speed():
+    """Undo `slow_down`."""
+    tile_maker.TileWriter = TileWriter
+
+
+def strike_worker(client, after_s, tell):
+    """Kill a worker process after a while; the cluster starts another one in its place."""
+    pids = list(client.run(os.getpid).values())
+
+    def strike():
+        tell("struck")
+        os.kill(pids[0], signal.SIGKILL)
+
+    timer = threading.Timer(after_s, strike)
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def build_on_cluster(path, tell, *, n_workers=2, pace_s=0.05, worker_dies_after_s=None):
+    """Build by workers, one of which may be killed meanwhile; tell when they are there."""
+    import dask  # noqa: PLC0415
+
+    from cubefit.distributed import building  # noqa: PLC0415 - takes half a second
+    from cubefit.distributed.cluster import connected  # noqa: PLC0415
+
+    building.TURN_S = 4 * pace_s
+    # What workers say whose scheduler was killed would drown the table, too.
+    dask.config.set({"logging.distributed": "critical"})
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    with connected(n_workers=n_workers, threads=n_workers) as client:
+        client.run(slow_down, pace_s)
+        tell("connected")
+        timer = None
+        if worker_dies_after_s is not None:
+            timer = strike_worker(client, worker_dies_after_s, tell)
+        hypercube_builder.build_hypercube(path, **TILES, verbose=False, client=client)
+        if timer is not None:
+            timer.cancel()
 
 
 class InPlace:

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from cubefit.errors import ConfigError, StoreError
 from cubefit.store import schema, tiles
-from cubefit.store.amend import sole_writer
-from cubefit.store.handle import new_file, open_h5, reading
+from cubefit.store.cube_creation import create_cube
+from cubefit.store.handle import open_h5
 from cubefit.store.lock import writer_lock
-from cubefit.store.tiles import TileGrid, TileWriter, create_cube, read_status, tile_checksum
+from cubefit.store.tiles import TileGrid, TileWriter, read_status, tile_checksum
 
 length = st.integers(1, 30)
 wanted = st.integers(1, 40) | st.just(10**12)
@@ -74,28 +74,6 @@ def test_an_empty_cube_has_all_its_space(cube, populated_once):
             assert dict(file.attrs) == dict(source.attrs)
             assert file["/TemplatesFFT"] == file["/TemplatesFFT_R"]
     assert 512 * cube.stat().st_blocks >= status.grid.disk_bytes
-
-
-def test_copies_keep_links_of_every_kind(populated, tmp_path):
-    with h5py.File(populated, "r+") as file:
-        file["soft"] = h5py.SoftLink("/DataCube")
-        file["dangling"] = h5py.SoftLink("/nowhere")
-        file["outside"] = h5py.ExternalLink("other.h5", "/x")
-        file["group/deep"] = np.arange(3)
-        file["group/again"] = file["group/deep"]
-        file["group"].attrs["a"] = 1
-    with reading(populated) as source, new_file(tmp_path / "copy.h5") as target:
-        tiles.copy_all_but(source, target, "/LOSVD")
-    with h5py.File(tmp_path / "copy.h5") as copy, h5py.File(populated) as source:
-        assert set(copy) == set(source) - {"LOSVD"}
-        for name in ("soft", "dangling", "outside"):
-            kinds = [type(f.get(name, getlink=True)) for f in (copy, source)]
-            assert kinds[0] is kinds[1]
-        assert copy.get("soft", getlink=True).path == "/DataCube"
-        assert copy.get("outside", getlink=True).filename == "other.h5"
-        assert copy["TemplatesFFT"] == copy["TemplatesFFT_R"]
-        assert copy["group/deep"] == copy["group/again"]
-        assert copy["group"].attrs["a"] == 1
 
 
 def filled(grid, index, value):
@@ -169,24 +147,3 @@ def test_an_error_keeps_what_was_written_before(cube):
 def test_a_writer_needs_an_uncompressed_cube(populated):
     with pytest.raises(StoreError, match="no uncompressed HyperCube"):
         TileWriter(populated)
-
-
-def test_a_replaced_cube_counts_for_nothing(cube, monkeypatch):
-    """Only what is new must fit beside what is there."""
-    grid = TileGrid.of((7, 5, 12, 40), 3, 2, 5)
-    rest = cube.stat().st_size - grid.disk_bytes
-    monkeypatch.setattr(tiles, "require_free", lambda _folder, n, _what: needed.append(n))
-    needed = []
-    create_cube(cube, grid, "losvd", "d")
-    assert needed == [grid.disk_bytes + rest]
-
-
-def test_space_that_a_killed_build_left_reserved_is_freed_first(populated, monkeypatch):
-    left = populated.with_name("cube.h5.tmp")
-    left.write_bytes(b"x" * 1000)
-    seen = []
-    monkeypatch.setattr(tiles, "require_free", lambda *_: seen.append(left.exists()))
-    with sole_writer(populated):
-        create_cube(populated, TileGrid.of((7, 5, 12, 40), 3, 2, 5), "losvd", "d")
-    assert seen == [False]
-    assert not left.exists()

@@ -25,7 +25,7 @@ EXIT_FOUND: Final = 3
 
 ORDER: Final = (
     *("demo", "init", "run", "populate", "build", "fit", "status", "check", "snapshot", "plot"),
-    *("reconstruct", "compress", "dashboard", "export", "info"),
+    *("reconstruct", "compress", "gather", "dashboard", "export", "info"),
 )
 """Verbs as the help lists them: as they are used."""
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from cubefit.cli.root import app, interruptible
+from cubefit.errors import DependencyError
 
 # Whether it can be read is ours to say: Typer would call it wrong usage.
 File = Annotated[Path, typer.Argument(help="CubeFit file.", readable=False)]
@@ -15,7 +18,46 @@ Threads = Annotated[
     int | None, typer.Option(min=1, help="Compute threads; default all usable cores.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        help="Address of a Dask scheduler whose workers do the work, or its scheduler file.",
+        rich_help_panel="Cluster",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Start so many Dask workers here to do the work; with --scheduler, wait for so many.",
+        rich_help_panel="Cluster",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@contextmanager
+def cluster_of(
+    scheduler: str | None, workers: int | None, threads: int | None = None
+) -> Iterator[Any]:
+    """Give a client of the cluster that the options ask for, None where they ask for none.
+
+    Raises
+    ------
+    DependencyError
+        If Dask is not installed.
+    """
+    if scheduler is None and workers is None:
+        yield None
+        return
+    try:
+        from cubefit.distributed.cluster import connected
+    except ImportError as error:
+        raise DependencyError(
+            f'Work on a cluster needs {error.name}: pip install "cubefit[distributed]".'
+        ) from error
+    with connected(scheduler, workers, threads=threads) as client:
+        yield client
 
 
 @app.command()
@@ -31,13 +73,21 @@ def build(
         bool, typer.Option("--overwrite", help="Drop a HyperCube that is there.")
     ] = False,
     threads: Threads = None,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     quiet: Quiet = False,
 ) -> None:
     """Build the HyperCube of a populated file, or go on with one that was stopped.
 
+    With a cluster, its workers write shard files into the folder FILE.shards; every verb reads them
+    through FILE, and gather puts them into it.
+
     Example: cubefit build cube.h5
     """
-    with interruptible("run the same command again, finished tiles are kept."):
+    with (
+        interruptible("run the same command again, finished tiles are kept."),
+        cluster_of(scheduler, workers, threads) as client,
+    ):
         from cubefit.hypercube_builder import build_hypercube
 
         report = build_hypercube(
@@ -49,6 +99,7 @@ def build(
             normalization=normalization,
             overwrite=overwrite,
             verbose=not quiet,
+            client=client,
         )
         print(
             f"{file}: {report.tiles_total} tiles done, {report.tiles_built} of them in this call "

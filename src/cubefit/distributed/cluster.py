@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import signal
 import socket
 import threading
 import time
@@ -25,12 +26,15 @@ from distributed import (
     Future,
     KilledWorker,
     LocalCluster,
+    WorkerPlugin,
     get_worker,
 )
 from distributed.comm import CommClosedError
 
 from cubefit import __version__
+from cubefit.config import require_whole
 from cubefit.errors import ClusterError, ConfigError
+from cubefit.interrupts import SIGNALS
 from cubefit.threads import blas_threads, usable_cores, usable_memory
 
 logger = logging.getLogger(__name__)
@@ -39,7 +43,11 @@ POLL_S: Final = 1.0
 """Between two looks at whether anybody is left to answer."""
 WORKER_WAIT_S: Final = 120.0
 """A cluster without workers is given up after this: batch systems take their time."""
+QUEUE_WAIT_S: Final = 600.0
+"""For workers that are asked for by number: those of a job start one after the other."""
 CONNECT_S: Final = 30.0
+SURVEYS: Final = 3
+"""Tries to meet a worker that does not die over the question who it is."""
 HEAD_BYTES: Final = 4096
 """Enough to tell a file from another of its name and length."""
 NO_SPILLING: Final = {
@@ -150,15 +158,26 @@ class Cluster:
         self.path = path.resolve()
         self.workers = self._survey()
 
+    def _answers(self) -> dict[str, Any]:
+        """Return what the workers say of themselves; one that dies meanwhile does not count."""
+        for _ in range(SURVEYS):
+            try:
+                self.client.wait_for_workers(1, timeout=WORKER_WAIT_S)
+                found = self.client.run(describe_worker, str(self.path), on_error="return")
+            except (TimeoutError, OSError, CancelledError) as error:
+                raise ClusterError(
+                    f"The Dask cluster at {self.address} has no worker that answers: start workers "
+                    f"(dask worker {self.address}), and check that they are alive."
+                ) from error
+            # A lost connection is an OSError; the worker itself raises none.
+            alive = {a: said for a, said in found.items() if not isinstance(said, OSError)}
+            if alive:
+                return alive
+            time.sleep(POLL_S)
+        return dict(found)
+
     def _survey(self) -> list[Worker]:
-        try:
-            self.client.wait_for_workers(1, timeout=WORKER_WAIT_S)
-            found = self.client.run(describe_worker, str(self.path), on_error="return")
-        except (TimeoutError, OSError, CancelledError) as error:
-            raise ClusterError(
-                f"The Dask cluster at {self.address} has no worker that answers: start workers "
-                f"(dask worker {self.address}), and check that they are alive."
-            ) from error
+        found = self._answers()
         for address, answer in found.items():
             if isinstance(answer, Exception):
                 raise ClusterError(
@@ -218,8 +237,6 @@ class Cluster:
 
         def look() -> None:
             nonlocal since, told
-            if self.client.status != "running":
-                raise self._lost()
             if self.n_workers():
                 since, told = time.monotonic(), False
             elif time.monotonic() - since > WORKER_WAIT_S:
@@ -240,10 +257,40 @@ class Cluster:
         """Return several answers, see `result`."""
         return [self.result(future) for future in futures]
 
+    def require_scheduler(self) -> None:
+        """Raise ClusterError if the scheduler is known to be lost."""
+        if self.client.status != "running":
+            raise self._lost()
+
+    def ask_all(self, question: Callable[..., Any]) -> dict[str, Any]:
+        """Return the answers of the workers that give one, by address.
+
+        Raises
+        ------
+        ClusterError
+            If the scheduler is lost.
+        """
+        self.require_scheduler()
+        try:
+            return dict(self.client.run(question, on_error="ignore"))
+        except (CancelledError, CommClosedError, OSError, TimeoutError) as error:
+            raise self._lost() from error
+
     def n_workers(self) -> int:
         """Return how many workers are alive now."""
+        return len(self.addresses())
+
+    def addresses(self) -> list[str]:
+        """Return the addresses of the workers that are alive now.
+
+        Raises
+        ------
+        ClusterError
+            If the scheduler is lost.
+        """
+        self.require_scheduler()
         try:
-            return len(self.client.nthreads())
+            return list(self.client.nthreads())
         except (CancelledError, CommClosedError, OSError, TimeoutError) as error:
             raise self._lost() from error
 
@@ -290,6 +337,22 @@ def require_client(client: object) -> Client:
     return client
 
 
+class DeafToSignals(WorkerPlugin):  # type: ignore[misc]  # Dask has no types
+    """Keeps Ctrl-C in a terminal, and signals of a batch system, for the process of the client.
+
+    They reach every process of the terminal or job; workers that died of them would not finish what
+    the client waits for before it stops.
+    """
+
+    name = "cubefit-deaf-to-signals"
+
+    def setup(self, worker: object) -> None:
+        """Run on each worker when it starts."""
+        del worker
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+
 @contextmanager
 def connected(
     scheduler: str | None = None, n_workers: int | None = None, *, threads: int | None = None
@@ -299,34 +362,37 @@ def connected(
     Parameters
     ----------
     scheduler : str, optional
-        Address, say ``tcp://host:8786``; or the path of a scheduler file.
+        Address, say ``tcp://host:8786``; or the path of a scheduler file, say ``scheduler.json``,
+        which need not be there yet.
     n_workers : int, optional
-        Start so many workers here instead.
+        Start so many workers here; with a scheduler, wait for so many of its own.
     threads : int, optional
         Compute threads of all of these together; default all usable cores.
 
     Raises
     ------
     ConfigError
-        If both are given.
+        If none is given.
     ClusterError
-        If nobody answers at the address.
+        If nobody answers at the address, or too few workers come.
     """
-    if (scheduler is None) == (n_workers is None):
-        raise ConfigError("Give the address of a scheduler, or a number of workers to start.")
+    if n_workers is not None:
+        require_whole("n_workers", n_workers, 1)
     if scheduler is not None:
         with _existing(scheduler) as client:
+            if n_workers is not None:
+                wait_for_workers(client, n_workers)
             yield client
         return
-    assert n_workers is not None  # noqa: S101 - one of the two
-    if n_workers < 1:
-        raise ConfigError(f"workers={n_workers}: must be at least 1.")
+    if n_workers is None:
+        raise ConfigError("Give the address of a scheduler, or a number of workers to start.")
     cores = min(threads or usable_cores(), usable_cores())
     with (
         dask.config.set(NO_SPILLING),
         _local_cluster(n_workers, max(1, cores // n_workers)) as cluster,
         Client(cluster) as client,
     ):
+        client.register_plugin(DeafToSignals())
         yield client
 
 
@@ -346,9 +412,41 @@ def _local_cluster(n_workers: int, n_threads: int) -> LocalCluster:
     return cluster
 
 
+def wait_for_workers(client: Client, count: int) -> None:
+    """Wait for so many workers.
+
+    Raises
+    ------
+    ClusterError
+        If they do not come.
+    """
+    try:
+        client.wait_for_workers(count, timeout=QUEUE_WAIT_S)
+    except TimeoutError as error:
+        raise ClusterError(
+            f"The Dask scheduler at {scheduler_address(client)} has {len(client.nthreads())} of "
+            f"{count} workers after {QUEUE_WAIT_S:.0f} s: start them, or ask for fewer."
+        ) from error
+
+
+def _file_or_address(scheduler: str) -> dict[str, str]:
+    """Return what a client is told; of a file that is not there yet, wait for it."""
+    if "://" in scheduler or not scheduler.endswith(".json"):
+        return {"scheduler_file" if Path(scheduler).is_file() else "address": scheduler}
+    end = time.monotonic() + CONNECT_S
+    while not Path(scheduler).is_file():
+        if time.monotonic() > end:
+            raise ClusterError(
+                f"No Dask scheduler has written {scheduler}: start one (dask scheduler "
+                "--scheduler-file), on a file system that this machine sees."
+            )
+        time.sleep(0.1)
+    return {"scheduler_file": scheduler}
+
+
 @contextmanager
 def _existing(scheduler: str) -> Iterator[Client]:
-    given = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
+    given = _file_or_address(scheduler)
     try:
         client = Client(**given, timeout=CONNECT_S)
     except (OSError, TimeoutError, ValueError) as error:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from cubefit.distributed.cluster import Cluster
 from cubefit.errors import ClusterError
-from cubefit.inverse.memory import PROGRAM_BYTES, held_bytes, passing_bytes
+from cubefit.inverse.memory import PROGRAM_BYTES, compressing_bytes, held_bytes, passing_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -27,14 +27,17 @@ def bytes_of_shares(dims: Mapping[str, int], n_shares: int, n_workers: int) -> t
     -------
     least, most : float
         Bytes: while the LOSVDs are read and nothing else is there; in a pass over a model whose
-        components light up every spaxel.
+        components light up every spaxel, or where it is compressed and its velocity axis does not
+        get shorter.
     """
     shares = math.ceil(n_shares / n_workers)
     n = math.ceil(dims["nSpat"] / n_shares)
     V, C, P, L = (dims[name] for name in ("nVel", "nComp", "nPop", "nLSpec"))
     sizes = (n, V, C, P, L)
     least = 4.0 * n * V * C + shares * held_bytes(sizes, 0)
-    most = shares * held_bytes(sizes, n * C) + passing_bytes(sizes)
+    light = 8.0 * (shares - 1) * n * C * V
+    making = max(passing_bytes(sizes), compressing_bytes(sizes) + light)
+    most = shares * held_bytes(sizes, n * C) + making
     return PROGRAM_BYTES + least, PROGRAM_BYTES + max(least, most)
 
 

@@ -76,8 +76,7 @@ class Session:
 
     def _ask_moved(self) -> dict[str, int]:
         """Return the bytes that each worker has sent to others and to the scheduler."""
-        answers = self.cluster.client.run(sent_bytes, on_error="ignore")
-        self._moved |= answers
+        self._moved |= self.cluster.ask_all(sent_bytes)
         return dict(self._moved)
 
     def moved_bytes(self) -> int:
@@ -95,6 +94,7 @@ class Session:
 
     def submit(self, function: Callable[..., Any], *given: Any, **options: Any) -> Future:
         """Submit one task."""
+        self.cluster.require_scheduler()
         name = self.name(function.__name__)
         return self.cluster.client.submit(function, *given, key=name, pure=False, **options)
 
@@ -102,6 +102,7 @@ class Session:
         self, function: Callable[..., Any], many: Sequence[Any], *given: Any
     ) -> list[Future]:
         """Submit ``function(one, *given)`` for each of many, as one message to the scheduler."""
+        self.cluster.require_scheduler()
         repeated = ([item] * len(many) for item in given)
         futures: list[Future] = self.cluster.client.map(
             function, many, *repeated, pure=False, key=self.name(function.__name__)

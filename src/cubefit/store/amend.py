@@ -85,9 +85,12 @@ def left_behind(path: Path) -> list[Path]:
 
 
 def hypercube_extents(path: Path) -> list[Extent]:
-    """Return where in the file the values of the HyperCube lie, merged and in order."""
+    """Return where in the file the values of the HyperCube lie, merged and in order.
+
+    None of one that lies in shard files.
+    """
     with read_apart(path) as file:
-        if schema.MODELS.path not in file:
+        if schema.MODELS.path not in file or file[schema.MODELS.path].is_virtual:
             return []
         chunks: list[Extent] = []
         file[schema.MODELS.path].id.chunk_iter(

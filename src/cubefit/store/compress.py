@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import h5py
 import numpy as np
@@ -18,9 +18,12 @@ from cubefit.errors import ConfigError, DependencyError, MissingDataError, Store
 from cubefit.interrupts import stopping_between_steps
 from cubefit.progress import Progress, visible_log
 from cubefit.store import schema
+from cubefit.store.access import read_apart
 from cubefit.store.amend import sole_writer
+from cubefit.store.cube_creation import copy_all_but
 from cubefit.store.handle import new_file, reading
-from cubefit.store.tiles import CubeStatus, TileGrid, copy_all_but, read_status, tile_checksum
+from cubefit.store.shards import missing_words, stored_bytes
+from cubefit.store.tiles import CubeStatus, TileGrid, read_status, tile_checksum
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +95,7 @@ def require_filters(status: CubeStatus) -> None:
     DependencyError
         If its plugin is not installed.
     """
-    if status.compression.startswith("bitshuffle"):
+    if "bitshuffle" in status.compression:
         load_plugins()
 
 
@@ -163,6 +166,9 @@ def compress_hypercube(
 ) -> tuple[int, int]:
     """Compress a finished HyperCube; the file is replaced only when the copy is verified.
 
+    One in shards is compressed shard by shard. Where that was stopped, the same call goes on with
+    the others.
+
     Parameters
     ----------
     path : Path
@@ -184,30 +190,90 @@ def compress_hypercube(
     MissingDataError
         If there is no finished HyperCube.
     StoreError
-        If the copy does not read back as written; the file is then as it was.
+        If the copy does not read back as written; the file, or shard, is then as it was.
     """
     bits = MANTISSA_BITS if keep_bits is None else keep_bits
     if not isinstance(bits, int) or not 1 <= bits <= MANTISSA_BITS:
         raise ConfigError(f"keep_bits={keep_bits!r}: float32 has 1 to {MANTISSA_BITS}.")
-    filters = filters_of(codec, level, shuffle=shuffle)
+    way = _Way(codec, filters_of(codec, level, shuffle=shuffle), bits, on_bytes)
     with reading(path):
         pass
     with sole_writer(path, "compress"), reading(path) as source:
-        status = read_status(source)
-        if status is None or not status.complete:
-            raise MissingDataError(
-                f"{path} has no finished HyperCube to compress: run build_hypercube first."
-            )
+        status = require_finished(source, path, "compress")
         require_filters(status)
-        with new_file(path) as target:
-            copy_all_but(source, target, schema.HYPERCUBE_GROUP)
-            before, after = _copy_models(source, target, path, status, filters, bits, on_bytes)
-            attributes = target[schema.MODELS.path].attrs
-            left = min(bits, int(attributes.get(schema.ATTR_MANTISSA_BITS, MANTISSA_BITS)))
-            label = codec if left == MANTISSA_BITS else f"{codec}, {left} mantissa bits"
-            attributes[schema.ATTR_COMPRESSION] = label
-            attributes[schema.ATTR_MANTISSA_BITS] = left
-            _verify(target, path, on_bytes)
+        if not status.shards:
+            return _compress_file(path, source, status, way)
+        before = stored_bytes(source)
+        for shard in status.shards:
+            with sole_writer(shard.path, "compress"), read_apart(shard.path) as part:
+                of_part = read_status(part)
+                assert of_part is not None  # noqa: S101 - it was counted in the whole
+                _compress_shard(shard.path, part, of_part, way)
+        return before, stored_bytes(source)
+
+
+def require_finished(file: h5py.File, path: Path, verb: str) -> CubeStatus:
+    """Return the state of the HyperCube in an open file, which is complete.
+
+    Parameters
+    ----------
+    file : h5py.File
+        The file, open.
+    path : Path
+        Its name.
+    verb : str
+        What for.
+
+    Raises
+    ------
+    MissingDataError
+        If it is not.
+    """
+    status = read_status(file)
+    if status is not None and status.missing:
+        raise MissingDataError(f"Of the HyperCube in {path} {missing_words(status.missing)}.")
+    if status is None or not status.complete:
+        raise MissingDataError(
+            f"{path} has no finished HyperCube to {verb}: run build_hypercube first."
+        )
+    return status
+
+
+class _Way(NamedTuple):
+    """How to compress."""
+
+    codec: str
+    filters: Mapping[str, Any]
+    bits: int
+    on_bytes: Callable[[int], None] | None
+
+    def label(self, left: int) -> str:
+        """Return what a compressed HyperCube with so many bits left is called."""
+        return self.codec if left == MANTISSA_BITS else f"{self.codec}, {left} mantissa bits"
+
+
+def _bits_left(models: h5py.Dataset, way: _Way) -> int:
+    return min(way.bits, int(models.attrs.get(schema.ATTR_MANTISSA_BITS, MANTISSA_BITS)))
+
+
+def _compress_shard(path: Path, source: h5py.File, status: CubeStatus, way: _Way) -> None:
+    """Compress a shard, unless that is done."""
+    if status.compression != way.label(_bits_left(source[schema.MODELS.path], way)):
+        _compress_file(path, source, status, way)
+    elif way.on_bytes is not None:
+        way.on_bytes(8 * math.prod(status.grid.shape))
+
+
+def _compress_file(path: Path, source: h5py.File, status: CubeStatus, way: _Way) -> tuple[int, int]:
+    """Replace a file by one with a compressed HyperCube; return its bytes before and after."""
+    with new_file(path) as target:
+        copy_all_but(source, target, schema.HYPERCUBE_GROUP)
+        before, after = _copy_models(source, target, path, status, way)
+        attributes = target[schema.MODELS.path].attrs
+        left = _bits_left(source[schema.MODELS.path], way)
+        attributes[schema.ATTR_COMPRESSION] = way.label(left)
+        attributes[schema.ATTR_MANTISSA_BITS] = left
+        verify_copy(target, path, way.on_bytes)
     return before, after
 
 
@@ -216,9 +282,7 @@ def _copy_models(
     target: h5py.File,
     path: Path,
     status: CubeStatus,
-    filters: Mapping[str, Any],
-    bits: int,
-    on_bytes: Callable[[int], None] | None,
+    way: _Way,
 ) -> tuple[int, int]:
     models = source[schema.MODELS.path]
     target.create_group(schema.HYPERCUBE_GROUP)
@@ -229,29 +293,35 @@ def _copy_models(
         models.shape,
         models.dtype,
         chunks=compressed_chunks(models.shape),
-        **filters,
+        **way.filters,
     )
     copy.attrs.update(models.attrs)
     read, written = RunningChecksums(status.grid), RunningChecksums(status.grid)
     for s, c in slabs_of(status.grid):
         slab = models[s, c]
         read.take(s.start, c.start, slab)
-        rounded = round_mantissa(slab, bits)
-        if bits < MANTISSA_BITS:
+        rounded = round_mantissa(slab, way.bits)
+        if way.bits < MANTISSA_BITS:
             written.take(s.start, c.start, rounded)
         copy[s, c] = rounded
-        if on_bytes is not None:
-            on_bytes(slab.nbytes)
+        if way.on_bytes is not None:
+            way.on_bytes(slab.nbytes)
     mend = "build them anew after `cubefit check --forget-damaged`. Nothing was changed."
     require_checksums(read.found, status.checksums, path, mend)
-    if bits < MANTISSA_BITS:
+    if way.bits < MANTISSA_BITS:
         target[schema.CHECKSUMS.path][...] = written.found
     target.flush()
     return models.id.get_storage_size(), copy.id.get_storage_size()
 
 
-def _verify(target: h5py.File, path: Path, on_bytes: Callable[[int], None] | None) -> None:
-    """Read the copy back and compare checksums."""
+def verify_copy(target: h5py.File, path: Path, on_bytes: Callable[[int], None] | None) -> None:
+    """Read a copy of a HyperCube back and compare checksums.
+
+    Raises
+    ------
+    StoreError
+        If it is not what was written.
+    """
     status = read_status(target)
     assert status is not None  # noqa: S101 - just made
     models, read = target[schema.MODELS.path], RunningChecksums(status.grid)
@@ -278,11 +348,14 @@ def compress_visibly(
         status = read_status(file)
     # Every byte is copied once and verified once.
     total = 1 if status is None else 8 * math.prod(status.grid.shape)
+    what_is_left = f"{path} is as it was"
+    if status is not None and status.shards:
+        what_is_left = f"the shards of {path} so far are compressed, the others as they were"
     with (
         visible_log(verbose),
         Progress("Compressing", total, verbose=verbose) as progress,
         stopping_between_steps(
-            f"{path} is as it was; the same call compresses it.", f"{path} is compressed."
+            f"{what_is_left}; the same call compresses it.", f"{path} is compressed."
         ) as look,
     ):
 

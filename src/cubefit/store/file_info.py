@@ -22,6 +22,7 @@ from cubefit.store.load import (
     read_optional,
     read_template_axes,
 )
+from cubefit.store.shards import shards_of, stored_bytes
 
 SIZES: Final = {
     "S": ("nSpat", "spaxels"),
@@ -135,8 +136,12 @@ def products_in(file: h5py.File) -> dict[str, str]:
     def words(dataset: h5py.Dataset) -> str:
         return f"{dataset.shape}, {size(dataset.id.get_storage_size())}"
 
+    shards = shards_of(file)
     for entry in (schema.R_T, schema.MODELS, schema.X_GLOBAL, schema.X_LATEST):
-        if entry.path in file:
+        if entry is schema.MODELS and shards:
+            shape, taken = file[entry.path].shape, size(stored_bytes(file))
+            told[entry.path] = f"{shape}, {taken} in {len(shards)} shards"
+        elif entry.path in file:
             told[entry.path] = words(file[entry.path])
     for name, dataset in file.items():
         if isinstance(dataset, h5py.Dataset) and schema.ATTR_X_DIGEST in dataset.attrs:

@@ -18,12 +18,31 @@ from cubefit.store.files import beside
 from cubefit.store.handle import looked_at, reading
 from cubefit.store.load import read_dims
 from cubefit.store.lock import Owner, who_writes
+from cubefit.store.shards import stored_bytes
 from cubefit.store.status_rows import status_rows
 from cubefit.store.tiles import read_status
 
 NAN: Final = float("nan")
 LEFTOVERS: Final = (".tmp", ".amend", ".redo", ".redo.tmp")
 """Files of a writer at work; of one that was killed, where nobody writes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterState:
+    """The Dask cluster that the work under way runs on, as of a few seconds ago."""
+
+    scheduler: str
+    """Address."""
+    dashboard: str
+    """Link of Dask's own."""
+    workers: int
+    """Alive."""
+    shares: int
+    """Parts that the spaxels lie in."""
+    rounds: int
+    """Questions to all shares; none in a build."""
+    moved_bytes: int
+    """That have travelled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +124,8 @@ class FileStatus:
     solution: SolutionState | None
     writer: Owner | str | None
     """Who writes now."""
+    cluster: ClusterState | None
+    """Where that one works, if not alone."""
     leftovers: list[str]
     """Files beside it that a killed writer left, which the next one removes."""
 
@@ -134,6 +155,12 @@ def facts_of(writer: Owner | str | None, task: str) -> dict[str, Any]:
     return writer.facts if isinstance(writer, Owner) and writer.task == task else {}
 
 
+def cluster_state(writer: Owner | str | None) -> ClusterState | None:
+    """Return where a writer works, if it is on a cluster."""
+    told = writer.facts.get("cluster") if isinstance(writer, Owner) else None
+    return None if told is None else ClusterState(**told)
+
+
 def build_state(file: h5py.File, writer: Owner | str | None) -> BuildState | None:
     """Return how far the HyperCube is, or None if there is none."""
     status = read_status(file)
@@ -146,7 +173,7 @@ def build_state(file: h5py.File, writer: Owner | str | None) -> BuildState | Non
         rate = new / max(time.time() - facts["filling_since"], 1e-3)
     return BuildState(
         shape=status.grid.shape,
-        n_bytes=int(file[schema.MODELS.path].id.get_storage_size()),
+        n_bytes=stored_bytes(file),
         normalization=status.normalization,
         compression=status.compression,
         tiles_done=n_done,
@@ -272,6 +299,7 @@ def status_in(file: h5py.File, path: Path, writer: Owner | str | None) -> FileSt
         fit=fit_state(file, writer),
         solution=solution_state(file),
         writer=writer,
+        cluster=cluster_state(writer),
         leftovers=[]
         if writer is not None
         else [p.name for p in (beside(path, s) for s in LEFTOVERS) if p.exists()],

@@ -90,6 +90,22 @@ def reading(path: Path) -> Iterator[h5py.File]:
         yield file
 
 
+@contextmanager
+def reading_everything(path: Path) -> Iterator[h5py.File]:
+    """Open a CubeFit file to read, also those of its values that lie in shards.
+
+    As `reading` where there are none. For virtual datasets HDF5 needs to open the file by its name;
+    through the driver of C's files it shares nothing with handles that programs usually have.
+    """
+    with reading(path) as file:
+        models = file.get(schema.MODELS.path)
+        if models is None or not models.is_virtual:
+            yield file
+            return
+    with h5py.File(path, "r", driver="stdio", rdcc_nbytes=0) as file:
+        yield file
+
+
 def steadily(path: Path, read: Callable[[Path], T]) -> T:
     """Return ``read(path)``, tried again where the file was written to in the second before.
 
@@ -198,7 +214,7 @@ def open_h5(
         If another process writes to it.
     """
     if role == "reader":
-        return reading(Path(path))
+        return reading_everything(Path(path))
     if role == "writer":
         return amending(Path(path))
     raise ConfigError(f"role={role!r}: choose 'reader' or 'writer'.")

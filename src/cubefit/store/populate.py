@@ -22,6 +22,7 @@ from cubefit.store.digests import digest_entries
 from cubefit.store.files import require_free
 from cubefit.store.handle import amending, new_file, reading, require_hdf5
 from cubefit.store.load import read_grids
+from cubefit.store.shards import remove_unused_shards
 
 INPUTS = tuple(e for e in schema.TABLE if e.writer == "populate")
 DECISIVE = tuple(e for e in INPUTS if e not in schema.READ_BESIDE)
@@ -182,6 +183,7 @@ def write_inputs(path: Path, inputs: CubeInputs, *, overwrite: bool) -> bool:
             file.attrs[schema.ATTR_DIGEST] = inputs_digest(arrays, meta)
             write_observation(file, observation)
             write_guard(file, guard_info(inputs))
+        remove_unused_shards(path)
     return True
 
 

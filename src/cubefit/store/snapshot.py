@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from cubefit.store import schema
 from cubefit.store.compress import require_filters
 from cubefit.store.handle import reading
 from cubefit.store.load import read_grids, read_optional, require_rebin_products
+from cubefit.store.shards import stored_models
 from cubefit.store.tiles import CubeStatus, read_status
 
 Float = NDArray[np.float64]
@@ -105,6 +107,14 @@ def template_labels(file: h5py.File, populations: list[int]) -> list[str]:
     return labels
 
 
+def read_spectra(file: h5py.File, triples: Sequence[tuple[int, int, int]]) -> NDArray[np.float64]:
+    """Return the stored models of some (s, c, p), one a row."""
+    if not triples:
+        return np.empty(0)
+    with stored_models(file) as models:
+        return np.array([models[triple] for triple in triples], np.float64)
+
+
 def read_snapshot(path: Path, *, n_pairs: int = 4, n_templates: int = 5) -> Snapshot:
     """Return what the prefit panels show; the file may be under construction.
 
@@ -140,7 +150,7 @@ def read_snapshot(path: Path, *, n_pairs: int = 4, n_templates: int = 5) -> Snap
             losvd_pairs=pairs,
             losvds=np.array([losvd[s, :, c] for s, c in pairs]),
             model_triples=[(s, c, middle) for s, c in built],
-            models=np.array(
-                [file[schema.MODELS.path][s, c, middle] for s, c in built], np.float64
-            ).reshape(-1, grids.obs_pix.size),
+            models=read_spectra(file, [(s, c, middle) for s, c in built]).reshape(
+                -1, grids.obs_pix.size
+            ),
         )

@@ -6,7 +6,8 @@ import json
 import math
 import os
 import zlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -17,9 +18,12 @@ from numpy.typing import NDArray
 from cubefit.config import Normalization
 from cubefit.errors import ConfigError, StaleError, StoreError
 from cubefit.store import schema
-from cubefit.store.files import require_free, require_whole, write_all
-from cubefit.store.handle import new_file, reading
+from cubefit.store.access import path_of, read_apart
+from cubefit.store.amend import sole_writer
+from cubefit.store.files import require_whole, write_all
+from cubefit.store.handle import READ_DAMAGE
 from cubefit.store.lock import open_to_write
+from cubefit.store.shards import Shard, shards_of
 
 Shape4 = tuple[int, int, int, int]
 MAX_CHUNK_BYTES = 2**32 - 1
@@ -68,6 +72,11 @@ class TileGrid:
         """Bytes of all tiles on disk."""
         return 4 * math.prod(self.counts) * math.prod(self.tile)
 
+    def of_shard(self, shard: Shard) -> TileGrid:
+        """Return how a shard is cut."""
+        _, C, P, L = self.shape
+        return TileGrid(shape=(shard.stop - shard.first, C, P, L), tile=self.tile)
+
     def slices(self, index: tuple[int, int, int]) -> tuple[slice, slice, slice]:
         """Return the spaxels, components and populations of a tile."""
         s, c, p = (
@@ -91,6 +100,15 @@ class CubeStatus:
     compression: str
     checksums: NDArray[np.uint32]
     """Of each tile that is done, see `tile_checksum`; shape ``grid.counts``."""
+    shards: tuple[Shard, ...] = ()
+    """Files that it lies in, where it does not lie in the base file."""
+    missing: tuple[Shard, ...] = ()
+    """Those that are not there; none of their tiles is done."""
+
+    def rows_of(self, shard: Shard) -> slice:
+        """Return the rows of tiles in a shard."""
+        tile = self.grid.tile[0]
+        return slice(shard.first // tile, math.ceil(shard.stop / tile))
 
     @property
     def complete(self) -> bool:
@@ -128,10 +146,13 @@ def read_status(file: h5py.File) -> CubeStatus | None:
             "build_hypercube(..., overwrite=True)."
         )
     models, done = file[schema.MODELS.path], file[schema.DONE.path]
-    done.id.refresh()
     tile: list[int] = json.loads(models.attrs[schema.ATTR_TILE_SHAPE])
+    grid = TileGrid(shape=models.shape, tile=(tile[0], tile[1], tile[2], tile[3]))
+    if models.is_virtual:
+        return _status_of_shards(file, models, grid)
+    done.id.refresh()
     return CubeStatus(
-        grid=TileGrid(shape=models.shape, tile=(tile[0], tile[1], tile[2], tile[3])),
+        grid=grid,
         chunks=models.chunks,
         done=done[()].astype(bool),
         normalization=models.attrs[schema.ATTR_NORMALIZATION],
@@ -139,6 +160,59 @@ def read_status(file: h5py.File) -> CubeStatus | None:
         compression=models.attrs.get(schema.ATTR_COMPRESSION, "none"),
         checksums=file[schema.CHECKSUMS.path][()],
     )
+
+
+def _status_of_shards(file: h5py.File, models: h5py.Dataset, grid: TileGrid) -> CubeStatus:
+    """Return the state of a HyperCube in shards, put together from theirs."""
+    whole = CubeStatus(
+        grid=grid,
+        chunks=grid.tile,
+        done=np.zeros(grid.counts, bool),
+        normalization=models.attrs[schema.ATTR_NORMALIZATION],
+        digest=models.attrs[schema.ATTR_DIGEST],
+        compression="none",
+        checksums=np.zeros(grid.counts, np.uint32),
+        shards=tuple(shards_of(file)),
+    )
+    missing, labels, chunks = [], set(), grid.tile
+    for shard in whole.shards:
+        part = shard_status(shard, whole, path_of(file))
+        if part is None:
+            missing.append(shard)
+            continue
+        rows = whole.rows_of(shard)
+        whole.done[rows], whole.checksums[rows] = part.done, part.checksums
+        labels.add(part.compression)
+        chunks = part.chunks
+    label = " / ".join(sorted(labels - {"none"})) or "none"
+    return replace(whole, compression=label, missing=tuple(missing), chunks=chunks)
+
+
+def shard_status(shard: Shard, whole: CubeStatus, path: Path) -> CubeStatus | None:
+    """Return the state of a shard, or None if it is missing.
+
+    Raises
+    ------
+    StoreError
+        If it is damaged, or no part of the HyperCube.
+    """
+    mend = "restore a copy, or remove it and run build_hypercube, which builds its tiles anew."
+    try:
+        with read_apart(shard.path) as file:
+            status, first = read_status(file), -1
+            if status is not None:
+                first = int(file[schema.MODELS.path].attrs[schema.ATTR_FIRST_SPAXEL])
+    except FileNotFoundError:
+        return None
+    except READ_DAMAGE as error:
+        raise StoreError(
+            f"The shard {shard.path} of {path} is damaged ({error}): {mend}"
+        ) from error
+    if status is None or (first, status.grid, status.normalization, status.digest) != (
+        shard.first, whole.grid.of_shard(shard), whole.normalization, whole.digest,
+    ):  # fmt: skip
+        raise StoreError(f"{shard.path} is no shard of the HyperCube in {path}: {mend}")
+    return status
 
 
 def require_current(status: CubeStatus, digest: str, path: Path) -> None:
@@ -159,73 +233,6 @@ def require_normalization(status: CubeStatus, wanted: Normalization | None, path
         )
 
 
-def preallocated(
-    file: h5py.File, entry: schema.Entry, shape: tuple[int, ...], chunks: Shape4 | None
-) -> h5py.Dataset:
-    """Create a dataset whose space is fixed at once and filled with nothing; its group exists."""
-    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    if chunks is not None:
-        plist.set_chunk(chunks)
-    plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    space = h5py.h5s.create_simple(shape, shape)
-    kind = h5py.h5t.py_create(np.dtype(entry.dtype))
-    dataset = h5py.Dataset(h5py.h5d.create(file.id, entry.path.encode(), kind, space, dcpl=plist))
-    dataset.attrs.update(entry.labels())
-    return dataset
-
-
-def copy_all_but(source: h5py.File, target: h5py.File, dropped: str) -> None:
-    """Copy every root object except ``dropped``, and the root attributes; keep links."""
-    copied: dict[int, str] = {}
-    for name in source:
-        if f"/{name}" == dropped:
-            continue
-        link = source.get(name, getlink=True)
-        if not isinstance(link, h5py.HardLink):
-            target[name] = link
-            continue
-        address = h5py.h5o.get_info(source[name].id).addr
-        if address in copied:
-            target[name] = target[copied[address]]
-        else:
-            source.copy(name, target)
-            copied[address] = name
-    for key, value in source.attrs.items():
-        target.attrs[key] = value
-
-
-def bytes_besides_models(path: Path) -> int:
-    """Return the size of a file without the values of its HyperCube."""
-    with reading(path) as file:
-        models = file.get(schema.MODELS.path)
-        return path.stat().st_size - (0 if models is None else int(models.id.get_storage_size()))
-
-
-def create_cube(path: Path, grid: TileGrid, normalization: str, digest: str) -> None:
-    """Give a populated file an empty HyperCube, replacing one that it has.
-
-    The caller is the sole writer.
-
-    Raises
-    ------
-    StoreError
-        If the disk cannot hold it; the file is then as it was.
-    """
-    needed = grid.disk_bytes + bytes_besides_models(path)
-    require_free(path.resolve().parent, needed, f"The HyperCube of {path}")
-    with new_file(path, reserve_blocks=True) as target:
-        with reading(path) as source:
-            copy_all_but(source, target, schema.HYPERCUBE_GROUP)
-        target.create_group(schema.HYPERCUBE_GROUP)
-        preallocated(target, schema.DONE, grid.counts, None)[...] = 0
-        preallocated(target, schema.CHECKSUMS, grid.counts, None)[...] = 0
-        models = preallocated(target, schema.MODELS, grid.shape, grid.tile)
-        models.attrs[schema.ATTR_NORMALIZATION] = normalization
-        models.attrs[schema.ATTR_DIGEST] = digest
-        models.attrs[schema.ATTR_TILE_SHAPE] = json.dumps(grid.tile)
-
-
 def sync_values(fd: int) -> None:
     """Force written values to disk; some systems know the stronger form only."""
     (os.fdatasync if hasattr(os, "fdatasync") else os.fsync)(fd)
@@ -240,15 +247,15 @@ class TileWriter:
     Parameters
     ----------
     path : Path
-        A file with a HyperCube; the caller is its sole writer.
+        A file with a HyperCube, or a shard; the caller is its sole writer.
     group_bytes : int
         Bytes between two syncs.
     """
 
     def __init__(self, path: Path, *, group_bytes: int = 256 * 2**20) -> None:
-        with reading(path) as file:
+        with read_apart(path) as file:
             status = read_status(file)
-            if status is None or status.compression != "none":
+            if status is None or status.compression != "none" or status.shards:
                 raise StoreError(f"{path} has no uncompressed HyperCube to write to: build one.")
             self.grid = status.grid
             self._done_offset = file[schema.DONE.path].id.get_offset()
@@ -329,3 +336,19 @@ class TileWriter:
         place = int(np.ravel_multi_index(index, self.grid.counts))
         write_all(self._fd, memoryview(b"\x00"), self._done_offset + place)
         sync_values(self._fd)
+
+
+def forget_tiles(path: Path, status: CubeStatus, tiles: Sequence[tuple[int, int, int]]) -> None:
+    """Mark damaged tiles as not done, wherever they lie; by the sole writer of the file."""
+    if not status.shards:
+        with TileWriter(path) as writer:
+            for index in tiles:
+                writer.forget(index)
+        return
+    for shard in status.shards:
+        rows = status.rows_of(shard)
+        own = [(s - rows.start, c, p) for s, c, p in tiles if rows.start <= s < rows.stop]
+        if own:
+            with sole_writer(shard.path, "check"), TileWriter(shard.path) as writer:
+                for index in own:
+                    writer.forget(index)

@@ -18,6 +18,7 @@ from cubefit.errors import CubeFitError, StoreError
 from cubefit.store import schema
 from cubefit.store.compress import slabs_of
 from cubefit.store.handle import READ_DAMAGE, reading
+from cubefit.store.shards import Models, stored_models
 from cubefit.store.tiles import CubeStatus, TileGrid, tile_checksum
 
 TileIndex = tuple[int, int, int]
@@ -101,7 +102,7 @@ def surveying(path: Path) -> Iterator[Survey]:
         yield survey
 
 
-def read_part(models: h5py.Dataset, part: Part) -> Values | None:
+def read_part(models: Models, part: Part) -> Values | None:
     """Return a part of the models, or None if HDF5 cannot make sense of what is on disk."""
     try:
         return np.asarray(models[part])
@@ -138,7 +139,7 @@ def cut_by_tiles(grid: TileGrid, spaxels: slice, components: slice) -> Iterator[
                 )
 
 
-def read_ahead(models: h5py.Dataset, parts: Iterable[Part]) -> Iterator[tuple[Part, Values | None]]:
+def read_ahead(models: Models, parts: Iterable[Part]) -> Iterator[tuple[Part, Values | None]]:
     """Yield parts with their values while a thread reads the next: the disk never waits."""
     with ThreadPoolExecutor(1, "cubefit-reader") as pool:
         before: tuple[Part, Callable[[], Values | None]] | None = None
@@ -167,7 +168,7 @@ class TileScan:
     def __init__(
         self, file: h5py.File, status: CubeStatus, on_bytes: Callable[[int], None]
     ) -> None:
-        self._models = file[schema.MODELS.path]
+        self._file = file
         self._status = status
         self._on_bytes = on_bytes
         self._sums = np.zeros(status.grid.counts, np.uint32)
@@ -175,10 +176,11 @@ class TileScan:
 
     def damaged(self, tiles: Sequence[TileIndex]) -> list[TileIndex]:
         """Return those of ``tiles``, which are done, whose values are not what was written."""
-        if self._status.compression == "none":
-            self._read_tiles(tiles)
-        else:
-            self._read_slabs()
+        with stored_models(self._file) as models:
+            if self._status.compression == "none":
+                self._read_tiles(models, tiles)
+            else:
+                self._read_slabs(models)
         bad = self._unreadable | (self._sums != self._status.checksums)
         return [index for index in tiles if bad[index]]
 
@@ -190,24 +192,24 @@ class TileScan:
         else:
             self._sums[s, c, p] = tile_checksum(values, int(self._sums[s, c, p]))
 
-    def _read_tiles(self, tiles: Sequence[TileIndex]) -> None:
+    def _read_tiles(self, models: Models, tiles: Sequence[TileIndex]) -> None:
         """Read each tile at its place in the file."""
         grid = self._status.grid
         parts = (part for index in tiles for part in pieces_of(grid, index))
-        for part, values in read_ahead(self._models, parts):
+        for part, values in read_ahead(models, parts):
             self._take(part, values)
             self._on_bytes(n_bytes(grid, part))
 
-    def _read_slabs(self) -> None:
+    def _read_slabs(self, models: Models) -> None:
         """Read all models once: compressed chunks cut across the tiles."""
         grid = self._status.grid
         every = slice(0, grid.shape[2])
         slabs = ((*slab, every) for slab in slabs_of(grid))
-        for slab, values in read_ahead(self._models, slabs):
+        for slab, values in read_ahead(models, slabs):
             spaxels, components, _ = slab
             for part in cut_by_tiles(grid, spaxels, components):
                 if values is None:  # one chunk of it is damaged: find out which tiles that hits
-                    self._take(part, read_part(self._models, part))
+                    self._take(part, read_part(models, part))
                 else:
                     s, c, p = part
                     inside = slice(c.start - components.start, c.stop - components.start)
@@ -225,5 +227,6 @@ def read_spectrum(file: h5py.File, place: tuple[int, int, int]) -> Values | None
     """Return the stored model of one (s, c, p), shape (L,), or None if it cannot be read."""
     s, c, p = place
     part = slice(s, s + 1), slice(c, c + 1), slice(p, p + 1)
-    values = read_part(file[schema.MODELS.path], part)
+    with stored_models(file) as models:
+        values = read_part(models, part)
     return None if values is None else values[0, 0, 0]
