@@ -1,28 +1,12 @@
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cubefit.inverse.light import LightBlock, light_blocks, runs_of
+from cubefit.inverse.light import LightBlock, light_blocks
 
 seeds = st.integers(0, 2**32 - 1)
 checked = settings(deadline=None, max_examples=100)
-
-
-@given(members=st.sets(st.integers(0, 30)))
-@checked
-def test_runs_cover_every_number_once_and_are_as_long_as_can_be(members):
-    numbers = np.array(sorted(members), int)
-    positions, values, ends = [], [], []
-    for here, run in runs_of(numbers):
-        positions += range(here.start, here.stop)
-        values += range(run.start, run.stop)
-        ends.append((run.start, run.stop))
-    assert positions == list(range(numbers.size))
-    assert values == numbers.tolist()
-    assert all(first[1] < second[0] for first, second in itertools.pairwise(ends))
 
 
 @given(

@@ -50,11 +50,25 @@ SURVEYS: Final = 3
 """Tries to meet a worker that does not die over the question who it is."""
 HEAD_BYTES: Final = 4096
 """Enough to tell a file from another of its name and length."""
-NO_SPILLING: Final = {
+OWN_WORKERS: Final = {
+    # A share of the spaxels is used in every round: written to disk it would be read every round.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
+    # Dask has workers give memory back at once; to take it anew took 5 % of a round.
+    "distributed.nanny.pre-spawn-environ": {
+        "OMP_NUM_THREADS": 1,
+        "MKL_NUM_THREADS": 1,
+        "OPENBLAS_NUM_THREADS": 1,
+        "MALLOC_TRIM_THRESHOLD_": 256 * 2**20,
+        "MALLOC_MMAP_THRESHOLD_": 32 * 2**20,
+    },
+    # What watches for thousands of short tasks takes 3 % of a core from few long ones.
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.worker.memory.monitor-interval": "500ms",
 }
-"""A share of the spaxels is used in every round: written to disk it would be read every round."""
+"""Settings of the workers that `connected` starts."""
 
 _one_at_a_time = threading.Lock()
 """Of a worker: a product takes all of its threads."""
@@ -388,7 +402,7 @@ def connected(
         raise ConfigError("Give the address of a scheduler, or a number of workers to start.")
     cores = min(threads or usable_cores(), usable_cores())
     with (
-        dask.config.set(NO_SPILLING),
+        dask.config.set(OWN_WORKERS),
         _local_cluster(n_workers, max(1, cores // n_workers)) as cluster,
         Client(cluster) as client,
     ):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,20 +12,6 @@ MOST_BLOCKS: Final = 8
 """A block costs one pass over the broadened templates, so there are few."""
 WORTH: Final = 0.9
 """Two neighbouring blocks stay apart where that leaves at most this share of their pairs."""
-
-
-def runs_of(members: NDArray[np.intp]) -> Iterator[tuple[slice, slice]]:
-    """Yield each run of consecutive numbers, as a slice of positions and one of the numbers.
-
-    Parameters
-    ----------
-    members : ndarray, shape (n,)
-        Ascending.
-    """
-    ends = np.flatnonzero(np.diff(members) > 1) + 1
-    for start, stop in zip([0, *ends], [*ends, members.size], strict=True):
-        if stop > start:
-            yield slice(start, stop), slice(int(members[start]), int(members[stop - 1]) + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from cubefit.errors import InputError
 from cubefit.inverse.light import light_blocks
+from cubefit.inverse.lit_blocks import LitKernels
 from cubefit.inverse.operators import Factors, Float, Members, require_shape
-from cubefit.inverse.routes import LitBlock, cheaper_route
+from cubefit.inverse.routes import cheaper_route
 from cubefit.inverse.scaling import LOSVD_FLOOR, order_one, power_of_two
+
+NORM_BATCH: Final = 64
+"""Spaxels at a time in `MatrixFreeOperator.column_norms`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +122,18 @@ class MatrixFreeOperator:
         self._n_spaxels, _, self._n_components = losvd.shape
         scale = power_of_two(losvd if brightest is None else np.array([brightest]))
         has_light = np.asarray((losvd > LOSVD_FLOOR * scale).any(axis=1))
-        self._blocks = [
-            LitBlock.holding(block, losvd[:, span], scale, self.dtype)
-            for block in light_blocks(has_light)
-        ]
+        self._kernels = LitKernels.holding(
+            losvd[:, span], scale, self.dtype, light_blocks(has_light), shifted.shape[2]
+        )
         self._place = np.full((self._n_spaxels, 2), -1)
-        for i, block in enumerate(self._blocks):
+        for i, block in enumerate(self._kernels.blocks):
             self._place[block.spaxels, 0] = i
             self._place[block.spaxels, 1] = np.arange(block.spaxels.size)
         # (L, V, P): a pixel's block is contiguous for row solvers.
         by_pixel = shifted[span].transpose(2, 0, 1)
         self._shifted, shifted_scale = order_one(by_pixel, self.dtype)
         self._scale = scale * shifted_scale
-        self._route = cheaper_route(self._blocks, self._shifted, self._n_components)
+        self._route = cheaper_route(self._kernels, self._shifted)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -140,7 +144,7 @@ class MatrixFreeOperator:
     @property
     def n_bytes(self) -> int:
         """Bytes of LOSVDs and shifted templates."""
-        return sum(block.kernels.nbytes for block in self._blocks) + self._shifted.nbytes
+        return sum(block.n_bytes for block in self._kernels.blocks) + self._shifted.nbytes
 
     @property
     def factors(self) -> Factors:
@@ -160,17 +164,16 @@ class MatrixFreeOperator:
     @property
     def n_pairs(self) -> int:
         """Pairs of spaxel and component whose LOSVDs are held."""
-        return sum(block.n_pairs for block in self._blocks)
+        return sum(block.n_pairs for block in self._kernels.blocks)
 
     def kernels(self, spaxels: NDArray[np.intp] | slice) -> NDArray[np.floating]:
         """Return the LOSVDs of some spaxels, shape (n, C, V), scaled to order one."""
-        places = self._place[spaxels]
-        result = np.zeros((len(places), self._n_components, self._shifted.shape[1]), self.dtype)
-        for i, block in enumerate(self._blocks):
+        places, (C, V) = self._place[spaxels], (self._n_components, self._shifted.shape[1])
+        result = np.zeros((len(places), C, V), self.dtype)
+        for i, block in enumerate(self._kernels.blocks):
             here = np.flatnonzero(places[:, 0] == i)
             if here.size:
-                rows = block.kernels[places[here, 1]]
-                result[np.ix_(here, block.components)] = rows
+                result[here] = block.dense(places[here, 1], C, V)
         return result
 
     def matvec(self, x: Float) -> Float:
@@ -197,11 +200,11 @@ class MatrixFreeOperator:
 
     def rows(self, spaxel: int, pixels: NDArray[np.intp]) -> FactoredRows:
         """Return the rows of one spaxel, over its components and velocity bins with light."""
-        i, row = self._place[spaxel]
-        if i < 0:
-            components, kernels = np.arange(1), np.zeros((1, self._shifted.shape[1]), self.dtype)
-        else:
-            components, kernels = self._blocks[i].components, self._blocks[i].kernels[row]
+        kernels = self.kernels(slice(spaxel, spaxel + 1))[0]
+        components = np.flatnonzero(kernels.any(axis=1))
+        if not components.size:
+            components = np.arange(1)
+        kernels = kernels[components]
         lit = np.flatnonzero(kernels.any(axis=0))
         span = slice(int(lit[0]), int(lit[-1]) + 1) if lit.size else slice(0, 1)
         return FactoredRows(
@@ -238,13 +241,12 @@ class MatrixFreeOperator:
 
         ``|A_cp|^2 = sum_vw (sum_s L_svc L_swc) (sum_l D_vpl D_wpl)``.
         """
-        _, C, P, _ = self.shape
+        S, C, P, _ = self.shape
         V = self._shifted.shape[1]
         orbit = np.zeros((C, V, V))
-        for block in self._blocks:
-            for i, c in enumerate(block.components):
-                kernel = np.ascontiguousarray(block.kernels[:, i])
-                orbit[c] += kernel.T @ kernel
+        for start in range(0, S, NORM_BATCH):
+            kernels = self.kernels(slice(start, min(start + NORM_BATCH, S)))
+            orbit += np.matmul(kernels.transpose(1, 2, 0), kernels.transpose(1, 0, 2))
         squares = np.empty((C, P))
         for p in range(P):
             template = np.ascontiguousarray(self._shifted[:, :, p])

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from cubefit.errors import ConfigError
+from cubefit.inverse.lit_blocks import CHUNK_BYTES
+from cubefit.inverse.routes import BATCH_BYTES
 from cubefit.inverse.working_set import MOST_MEMBERS
 
 PROGRAM_BYTES: Final = 150e6
@@ -48,9 +50,9 @@ def held_bytes(sizes: tuple[int, int, int, int, int], n_pairs: int) -> float:
 
 
 def passing_bytes(sizes: tuple[int, int, int, int, int]) -> float:
-    """Return what a pass over the model takes besides."""
-    S, V, C, _, L = sizes
-    return 8.0 * (2 * S * L + 2 * C * V * L)
+    """Return what a pass over the model takes besides: spectra, and a batch of what is between."""
+    S, V, _, P, L = sizes
+    return 8.0 * (2 * S * L + V * P) + 2.0 * CHUNK_BYTES + BATCH_BYTES
 
 
 def compressing_bytes(sizes: tuple[int, int, int, int, int]) -> float:

@@ -8,42 +8,28 @@ spaxels go the first way; few spaxels with many components, a share of many, go 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import get_blas_funcs
 
-from cubefit.inverse.light import LightBlock, runs_of
+from cubefit.inverse.lit_blocks import LitBlock, LitKernels
 from cubefit.inverse.operators import Float
-from cubefit.inverse.scaling import LOSVD_FLOOR
 
 BATCH_BYTES: Final = 32_000_000
 """Weights by spaxel, velocity bin and template that are made at a time."""
 
 
-@dataclass(frozen=True, slots=True)
-class LitBlock(LightBlock):
-    """A block of spaxels with the LOSVDs of the components that light it up."""
-
-    kernels: NDArray[np.floating]
-    """Shape (n, m, V), scaled to order one."""
-
-    @classmethod
-    def holding(
-        cls, block: LightBlock, losvd: NDArray[np.floating], scale: float, dtype: np.dtype[Any]
-    ) -> LitBlock:
-        """Return a block with its part of the LOSVDs (S, V, C), divided by ``scale``."""
-        part = losvd[block.spaxels][:, :, block.components].transpose(0, 2, 1)
-        kernels = np.empty(part.shape, dtype)
-        np.divide(part, losvd.dtype.type(scale), out=kernels, casting="same_kind")
-        kernels[np.abs(kernels) < LOSVD_FLOOR] = 0.0
-        return cls(block.spaxels, block.components, kernels)
-
-    def residual_of(self, residual: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Return the part (n, L) of the residual (S, L)."""
-        return residual if len(self.spaxels) == len(residual) else residual[self.spaxels]
+def add_product(
+    left: NDArray[np.floating], right: NDArray[np.floating], result: NDArray[np.floating]
+) -> None:
+    """Add ``left @ right`` to ``result`` in place; all of one dtype and in C order."""
+    if left.shape[1]:
+        gemm = get_blas_funcs("gemm", dtype=result.dtype)
+        gemm(1.0, right.T, left.T, beta=1.0, c=result.T, overwrite_c=True)
 
 
 class Route(Protocol):
@@ -62,102 +48,123 @@ class Route(Protocol):
 class ThroughComponents:
     """First the broadened spectrum of each component in each velocity bin."""
 
-    blocks: Sequence[LitBlock]
+    kernels: LitKernels
     shifted: NDArray[np.floating]
     """Shape (L, V, P): BLAS takes the strided (P, L) view of one velocity bin at full speed."""
 
     def spectra(self, weights: NDArray[np.floating], n_spaxels: int) -> Float:
         """Return ``A x``, shape (S, L), of ``x`` (C, P)."""
-        L, V, _ = self.shifted.shape
-        per_bin = np.empty((len(weights), V, L), weights.dtype)
-        for v in range(V):
-            np.matmul(weights, self.shifted[:, v].T, out=per_bin[:, v])
+        L, blocks = self.shifted.shape[0], self.kernels.blocks
+        light = [np.zeros((len(block.spaxels), L), weights.dtype) for block in blocks]
+        # One for all chunks: new memory is handed out page by page, which took 5 % of a pass.
+        workspace = np.empty((self.kernels.most_rows, L), weights.dtype)
+        for i, chunk in enumerate(self.kernels.chunks):
+            broadened = workspace[: chunk.n_rows]
+            for number, rows, components in chunk.bins:
+                np.matmul(weights[components], self.shifted[:, number].T, out=broadened[rows])
+            for block, own in zip(blocks, light, strict=True):
+                places = block.parts[i].places
+                seen = broadened if places is None else broadened[places]
+                add_product(block.parts[i].kernels, seen, own)
         model = np.zeros((n_spaxels, L))
-        for block in self.blocks:
-            light = np.zeros((len(block.spaxels), L), per_bin.dtype)
-            for here, run in runs_of(block.components):
-                kernels = block.kernels[:, here].reshape(len(light), -1)
-                light += kernels @ per_bin[run].reshape(-1, L)
-            model[block.spaxels] = light
+        for block, own in zip(blocks, light, strict=True):
+            model[block.spaxels] = own
         return model
 
     def gradient(self, residual: NDArray[np.floating], n_components: int) -> Float:
         """Return ``A^T r``, shape (C, P), of ``r`` (S, L)."""
-        L, V, P = self.shifted.shape
-        per_bin = np.zeros((n_components, V, L), residual.dtype)
-        for block in self.blocks:
-            part = block.residual_of(residual)
-            for here, run in runs_of(block.components):
-                kernels = block.kernels[:, here].reshape(len(part), -1)
-                per_bin[run] += (kernels.T @ part).reshape(-1, V, L)
+        L, _, P = self.shifted.shape
+        residuals = [block.residual_of(residual) for block in self.kernels.blocks]
         result = np.zeros((n_components, P))
-        for v in range(V):
-            result += per_bin[:, v] @ self.shifted[:, v]
+        workspace = np.empty((self.kernels.most_rows, L), residual.dtype)
+        for i, chunk in enumerate(self.kernels.chunks):
+            projected = workspace[: chunk.n_rows]
+            self._project(i, residuals, projected)
+            for number, rows, components in chunk.bins:
+                result[components] += projected[rows] @ self.shifted[:, number]
         return result
+
+    def _project(
+        self,
+        number: int,
+        residuals: list[NDArray[np.floating]],
+        projected: NDArray[np.floating],
+    ) -> None:
+        """Put the transposed LOSVDs of a chunk times the residual of each block in place."""
+        parts = [block.parts[number] for block in self.kernels.blocks]
+        if len(parts) == 1:
+            np.matmul(parts[0].kernels.T, residuals[0], out=projected)
+            return
+        projected[...] = 0.0
+        for part, own in zip(parts, residuals, strict=True):
+            if part.places is None:
+                projected += part.kernels.T @ own
+            else:
+                projected[part.places] += part.kernels.T @ own
 
 
 @dataclass(frozen=True, slots=True)
 class ThroughPopulations:
     """First the weight of each population in each spaxel and velocity bin."""
 
-    blocks: Sequence[LitBlock]
+    kernels: LitKernels
     shifted: NDArray[np.floating]
     """Shape (L, V, P)."""
 
-    def _batches(self, block: LitBlock) -> list[slice]:
+    def _batches(self, block: LitBlock) -> Iterator[tuple[slice, NDArray[np.floating]]]:
+        """Yield spaxels, and room for their weights by velocity bin and population."""
         _, V, P = self.shifted.shape
-        n, size = len(block.spaxels), max(1, BATCH_BYTES // (8 * V * P))
-        return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+        n = len(block.spaxels)
+        size = max(1, min(n, BATCH_BYTES // (8 * V * P)))
+        workspace = np.empty((size, V, P), self.shifted.dtype)
+        for start in range(0, n, size):
+            stop = min(start + size, n)
+            yield slice(start, stop), workspace[: stop - start]
 
     def spectra(self, weights: NDArray[np.floating], n_spaxels: int) -> Float:
         """Return ``A x``, shape (S, L), of ``x`` (C, P)."""
-        L = self.shifted.shape[0]
-        templates = self.shifted.reshape(L, -1).T
+        L, V, P = self.shifted.shape
+        templates = self.shifted.reshape(L, V * P).T
         model = np.zeros((n_spaxels, L))
-        for block in self.blocks:
-            lit = weights[block.components]
-            for batch in self._batches(block):
-                by_population = np.matmul(block.kernels[batch].transpose(0, 2, 1), lit)
-                model[block.spaxels[batch]] = (
-                    by_population.reshape(len(by_population), -1) @ templates
-                )
+        for block in self.kernels.blocks:
+            for batch, by_bin in self._batches(block):
+                by_bin[...] = 0.0
+                for part in block.parts:
+                    for number, rows, components in part.chunk.bins:
+                        by_bin[:, number] = part.kernels[batch, rows] @ weights[components]
+                model[block.spaxels[batch]] = by_bin.reshape(len(by_bin), V * P) @ templates
         return model
 
     def gradient(self, residual: NDArray[np.floating], n_components: int) -> Float:
         """Return ``A^T r``, shape (C, P), of ``r`` (S, L)."""
         L, V, P = self.shifted.shape
-        templates = self.shifted.reshape(L, -1)
+        templates = self.shifted.reshape(L, V * P)
         result = np.zeros((n_components, P))
-        for block in self.blocks:
-            part = block.residual_of(residual)
-            lit = np.zeros((len(block.components), P))
-            for batch in self._batches(block):
-                by_population = (part[batch] @ templates).reshape(-1, V, P)
-                for kernels, weights in zip(block.kernels[batch], by_population, strict=True):
-                    lit += kernels @ weights
-            result[block.components] += lit
+        for block in self.kernels.blocks:
+            own = block.residual_of(residual)
+            for batch, by_bin in self._batches(block):
+                np.matmul(own[batch], templates, out=by_bin.reshape(len(by_bin), V * P))
+                for part in block.parts:
+                    for number, rows, components in part.chunk.bins:
+                        result[components] += part.kernels[batch, rows].T @ by_bin[:, number]
         return result
 
 
-def cheaper_route(
-    blocks: Sequence[LitBlock], shifted: NDArray[np.floating], n_components: int
-) -> Route:
+def cheaper_route(kernels: LitKernels, shifted: NDArray[np.floating]) -> Route:
     """Return the order of fewer operations.
 
     Parameters
     ----------
-    blocks : sequence of LitBlock
-        All spaxels with light.
+    kernels : LitKernels
+        All LOSVDs.
     shifted : ndarray, shape (L, V, P)
         Shifted templates, scaled to order one.
-    n_components : int
-        All of them, C.
     """
-    L, _, P = shifted.shape
-    n_pairs = sum(block.n_pairs for block in blocks)
-    n_spaxels = sum(len(block.spaxels) for block in blocks)
-    through_components = L * (n_components * P + n_pairs)
-    through_populations = P * (n_spaxels * L + n_pairs)
+    L, V, P = shifted.shape
+    n_values = sum(block.n_values for block in kernels.blocks)
+    n_spaxels = sum(len(block.spaxels) for block in kernels.blocks)
+    through_components = L * (kernels.n_rows * P + n_values)
+    through_populations = P * (n_spaxels * V * L + n_values)
     if through_populations < through_components:
-        return ThroughPopulations(blocks, shifted)
-    return ThroughComponents(blocks, shifted)
+        return ThroughPopulations(kernels, shifted)
+    return ThroughComponents(kernels, shifted)

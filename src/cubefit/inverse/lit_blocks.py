@@ -1,0 +1,186 @@
+"""LOSVDs as products take them: without dark components, without dark velocity bins.
+
+An orbit reaches velocities of its own: a fifth of the pairs of velocity bin and component of a real
+library hold no light anywhere. They cost neither memory nor time here.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubefit.inverse.light import LightBlock
+from cubefit.inverse.scaling import LOSVD_FLOOR
+
+CHUNK_BYTES: Final = 32_000_000
+"""Broadened spectra that are made at a time: larger ones leave the caches, smaller ones cost more
+passes over the spectra of all spaxels."""
+
+
+class Bin(NamedTuple):
+    """A velocity bin, and the components that hold light in it."""
+
+    number: int
+    rows: slice
+    """Where these components stand among all pairs of a chunk."""
+    components: NDArray[np.intp]
+    """Shape (m,), ascending."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some neighbouring velocity bins, with their pairs of bin and component that hold light."""
+
+    bins: tuple[Bin, ...]
+
+    @classmethod
+    def of(cls, lit: NDArray[np.bool_], first: int, stop: int) -> Chunk:
+        """Return bins ``first`` to ``stop``; ``lit`` (V, C) says which pairs hold light."""
+        ends = np.concatenate([[0], np.cumsum(lit[first:stop].sum(axis=1))])
+        return cls(
+            tuple(
+                Bin(number, slice(int(a), int(b)), np.flatnonzero(lit[number]))
+                for number, (a, b) in zip(range(first, stop), itertools.pairwise(ends), strict=True)
+                if b > a
+            )
+        )
+
+    @property
+    def n_rows(self) -> int:
+        """Number of its pairs."""
+        return self.bins[-1].rows.stop if self.bins else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The LOSVDs of a block of spaxels in a chunk."""
+
+    chunk: Chunk
+    """With the pairs that hold light in this block."""
+    kernels: NDArray[np.floating]
+    """Shape (n, rows), scaled to order one."""
+    places: NDArray[np.intp] | None
+    """Where its rows stand in the chunk of all blocks; None where that has no others."""
+
+
+@dataclass(frozen=True, slots=True)
+class LitBlock(LightBlock):
+    """A block of spaxels with its LOSVDs."""
+
+    parts: tuple[Part, ...]
+    """One for each chunk."""
+
+    @property
+    def n_values(self) -> int:
+        """LOSVD values that are held."""
+        return sum(part.kernels.size for part in self.parts)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of them."""
+        return sum(part.kernels.nbytes for part in self.parts)
+
+    def residual_of(self, residual: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return the part (n, L) of the residual (S, L)."""
+        return residual if len(self.spaxels) == len(residual) else residual[self.spaxels]
+
+    def dense(self, rows: NDArray[np.intp], n_components: int, n_bins: int) -> NDArray[np.floating]:
+        """Return the LOSVDs of some of its spaxels, shape (n, C, V)."""
+        dtype = self.parts[0].kernels.dtype if self.parts else np.dtype(np.float64)
+        result = np.zeros((len(rows), n_components, n_bins), dtype)
+        for part in self.parts:
+            held = part.kernels[rows]
+            for number, where, components in part.chunk.bins:
+                result[:, components, number] = held[:, where]
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class LitKernels:
+    """The LOSVDs of a cube in blocks of spaxels and chunks of velocity bins."""
+
+    blocks: tuple[LitBlock, ...]
+    """Every spaxel with light once."""
+    chunks: tuple[Chunk, ...]
+    """Every pair of velocity bin and component with light in any block once."""
+
+    @classmethod
+    def holding(
+        cls,
+        losvd: NDArray[np.floating],
+        scale: float,
+        dtype: np.dtype[Any],
+        blocks: Sequence[LightBlock],
+        n_pixels: int,
+    ) -> LitKernels:
+        """Return LOSVDs (S, V, C), divided by ``scale``, tiny ones zero.
+
+        ``n_pixels`` is the length of a spectrum, which decides how many make a chunk.
+        """
+        lit: list[NDArray[np.bool_]] = [
+            np.asarray(_scaled(losvd[block.spaxels], scale, dtype).any(axis=0)) for block in blocks
+        ]
+        union = np.zeros(losvd.shape[1:], bool)
+        for own in lit:
+            union |= own
+        most = max(1, CHUNK_BYTES // (dtype.itemsize * n_pixels))
+        ranges = _cut(union.sum(axis=1), most)
+        chunks = tuple(Chunk.of(union, first, stop) for first, stop in ranges)
+        held = []
+        for block, own in zip(blocks, lit, strict=True):
+            values = _scaled(losvd[block.spaxels], scale, dtype)
+            parts = tuple(_part_of(values, own, union, *span) for span in ranges)
+            held.append(LitBlock(block.spaxels, block.components, parts))
+        return cls(tuple(held), chunks)
+
+    @property
+    def n_rows(self) -> int:
+        """Pairs of velocity bin and component with light anywhere."""
+        return sum(chunk.n_rows for chunk in self.chunks)
+
+    @property
+    def most_rows(self) -> int:
+        """Those of the largest chunk."""
+        return max((chunk.n_rows for chunk in self.chunks), default=0)
+
+
+def _scaled(
+    losvd: NDArray[np.floating], scale: float, dtype: np.dtype[Any]
+) -> NDArray[np.floating]:
+    result = np.empty(losvd.shape, dtype)
+    np.divide(losvd, losvd.dtype.type(scale), out=result, casting="same_kind")
+    result[np.abs(result) < LOSVD_FLOOR] = 0.0
+    return result
+
+
+def _cut(counts: NDArray[np.intp], most: int) -> list[tuple[int, int]]:
+    """Return ranges of velocity bins of at most ``most`` pairs, or of one bin."""
+    ranges, first, held = [], 0, 0
+    for number, count in enumerate(counts):
+        if held and held + count > most:
+            ranges.append((first, number))
+            first, held = number, 0
+        held += int(count)
+    if held:
+        ranges.append((first, len(counts)))
+    return ranges
+
+
+def _part_of(
+    values: NDArray[np.floating],
+    own: NDArray[np.bool_],
+    union: NDArray[np.bool_],
+    first: int,
+    stop: int,
+) -> Part:
+    """Return the part of a block's LOSVDs (n, V, C) in a range of velocity bins."""
+    span = slice(first, stop)
+    places = np.flatnonzero(own[span][union[span]])
+    is_all = len(places) == int(union[span].sum())
+    kernels = np.ascontiguousarray(values[:, span][:, own[span]])
+    return Part(Chunk.of(own, first, stop), kernels, None if is_all else places)
