@@ -62,11 +62,14 @@ OWN_WORKERS: Final = {
         "MALLOC_TRIM_THRESHOLD_": 256 * 2**20,
         "MALLOC_MMAP_THRESHOLD_": 32 * 2**20,
     },
-    # What watches for thousands of short tasks takes 3 % of a core from few long ones.
+    # What looks after thousands of short tasks takes 3 % of a core from few long ones, which stay
+    # where their data are.
+    "distributed.scheduler.work-stealing": False,
+    "distributed.scheduler.active-memory-manager.start": False,
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "5s",
-    "distributed.worker.memory.monitor-interval": "500ms",
+    "distributed.worker.memory.monitor-interval": "1s",
 }
 """Settings of the workers that `connected` starts."""
 
