@@ -12,7 +12,8 @@ import numpy as np
 from benchmarks.cases import NGC4365, Sizes
 from benchmarks.exact_cases import large_mock, noisy_data
 from benchmarks.machine import seconds
-from cubefit.distributed.cluster import Cluster, connected
+from cubefit.distributed.cluster import Cluster
+from cubefit.distributed.connection import connected
 from cubefit.distributed.session import Session
 from cubefit.distributed.shares import DaskShares, read_shares
 from cubefit.hdf5_manager import H5Manager

@@ -23,7 +23,8 @@ from benchmarks.cluster import (
     write_file,
 )
 from benchmarks.machine import seconds
-from cubefit.distributed.cluster import Cluster, connected
+from cubefit.distributed.cluster import Cluster
+from cubefit.distributed.connection import connected
 from cubefit.distributed.session import Session
 from cubefit.distributed.shares import DaskShares
 from cubefit.inverse.misfit import Misfit, chi2_of

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from cubefit.distributed.cluster import connected
+from cubefit.distributed.connection import connected
 from cubefit.hdf5_manager import H5Manager
 from cubefit.hypercube_builder import build_hypercube
 from cubefit.spectra.shifted_templates import shifted_templates

@@ -8,7 +8,7 @@ from subprocess import run
 import pytest
 
 import cubefit
-from cubefit.distributed.cluster import connected
+from cubefit.distributed.connection import connected
 from cubefit.errors import DependencyError
 
 

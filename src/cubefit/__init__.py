@@ -38,7 +38,7 @@ _HOMES = {
     "solve_global_kaczmarz": "cubefit.kaczmarz_solver",
     "strengths": "cubefit.many_fits",
 }
-_HOMES_OF_EXTRAS = {"connected": ("cubefit.distributed.cluster", "distributed")}
+_HOMES_OF_EXTRAS = {"connected": ("cubefit.distributed.connection", "distributed")}
 """Home and extra; ``from cubefit import *`` leaves these names out, so that it works without."""
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604

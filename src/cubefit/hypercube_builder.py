@@ -27,7 +27,7 @@ from cubefit.store.cube_creation import (
     create_sharded_cube,
     shape_of_models,
 )
-from cubefit.store.digests import digest_of_models
+from cubefit.store.digests import BlockDigests, digest_of_models
 from cubefit.store.handle import reading
 from cubefit.store.load import read_model_inputs, require_rebin_products
 from cubefit.store.shards import missing_words, remove_unused_shards, tidy_shards
@@ -43,7 +43,7 @@ from cubefit.tile_maker import (
 )
 
 if TYPE_CHECKING:
-    from cubefit.distributed.cluster import Cluster
+    from cubefit.distributed.session import Session
 
 logger = logging.getLogger(__name__)
 
@@ -87,8 +87,17 @@ def announce(path: Path, grid: TileGrid, done: NDArray[np.bool_]) -> None:
     )  # fmt: skip
 
 
+def digests_by(session: Session | None) -> BlockDigests | None:
+    """Return who computes digests of the inputs: the workers, or None for this process."""
+    if session is None:
+        return None
+    from cubefit.distributed.digests import WorkerDigests  # noqa: PLC0415 - an optional extra
+
+    return WorkerDigests(session)
+
+
 def prepare_cube(
-    path: Path, config: BuildConfig, n_shards: int | None, *, overwrite: bool
+    path: Path, config: BuildConfig, session: Session | None, *, overwrite: bool
 ) -> CubeStatus:
     """Return the HyperCube to fill, created if need be; by the sole writer.
 
@@ -98,14 +107,14 @@ def prepare_cube(
         The file.
     config : BuildConfig
         How it is cut.
-    n_shards : int or None
-        Shards of a new one at most; None makes it in one file.
+    session : Session or None
+        With workers a new one is made in shards, else in one file.
     overwrite : bool
         Make a new one in any case.
     """
     with reading(path) as file:
         require_rebin_products(file)
-        digest = digest_of_models(file)
+        digest = digest_of_models(file, digests_by(session))
         shape = shape_of_models(file)
         status = None if overwrite else read_status(file)
     remove_unused_shards(path)
@@ -119,9 +128,10 @@ def prepare_cube(
         return status
     grid = TileGrid.of(shape, config.S_chunk, config.C_chunk, config.P_chunk)
     announce(path, grid, np.zeros(grid.counts, bool))
-    if n_shards is None:
+    if session is None:
         create_cube(path, grid, config.normalization, digest)
     else:
+        n_shards = SHARDS_PER_WORKER * len(session.cluster.workers)
         create_sharded_cube(path, grid, n_shards, config.normalization, digest)
     with reading(path) as file:
         created = read_status(file)
@@ -167,28 +177,29 @@ def fill_shards(
 def fill(
     path: Path,
     status: CubeStatus,
-    cluster: Cluster | None,
+    session: Session | None,
     request: StopRequest,
-    tell: Callable[[float], None],
+    tell: Callable[..., None],
     *,
     verbose: bool,
 ) -> int:
     """Compute and write every missing tile; return the bytes of models written.
 
-    ``tell`` is called with the bytes so far: viewers look again when the lock's record, or the
-    file, has changed, and the file does not where shards are written.
+    ``tell`` is called with what has been done so far: viewers look again when the lock's record, or
+    the file, has changed, and the file does not where shards are written.
     """
     total = sum(tile_bytes(status.grid, index) for index in missing_tiles(status.done))
     with Progress("Building", total, verbose=verbose) as progress:
 
         def advance(n_bytes: float) -> None:
             progress.advance(n_bytes)
-            tell(progress.done)
+            where = {} if session is None else {"cluster": session.facts(len(status.shards))}
+            tell(bytes_built=progress.done, **where)
 
-        if cluster is not None:
+        if session is not None:
             from cubefit.distributed.building import fill_by_workers  # noqa: PLC0415 - optional
 
-            fill_by_workers(cluster, status, request, advance)
+            fill_by_workers(session, status, request, advance)
         elif status.shards:
             fill_shards(path, status, request, advance)
         else:
@@ -207,16 +218,17 @@ def tiles_done(path: Path) -> str:
     return f"{done} of {total} tiles of {path} are done; the same call goes on."
 
 
-def connect(client: Any, path: Path) -> Cluster:
-    """Return the cluster of a client; Dask is not needed before."""
+def connect(client: Any, path: Path) -> Session:
+    """Return questions to the cluster of a client; Dask is not needed before."""
     from cubefit.distributed.cluster import Cluster  # noqa: PLC0415 - an optional extra
+    from cubefit.distributed.session import Session  # noqa: PLC0415
 
-    return Cluster(client, path)
+    return Session(Cluster(client, path))
 
 
-def require_shards(status: CubeStatus, path: Path, cluster: Cluster | None) -> None:
+def require_shards(status: CubeStatus, path: Path, session: Session | None) -> None:
     """Raise StoreError where several processes would have to write to one file."""
-    if cluster is not None and not status.shards:
+    if session is not None and not status.shards:
         raise StoreError(
             f"The HyperCube in {path} was begun in one file, which one process writes: go on "
             "without a cluster, or pass overwrite=True to build it anew in shards."
@@ -299,10 +311,9 @@ def build_hypercube(
         stop_requests() as request,
     ):
         request.stop_at_once(tiles_done(path))
-        cluster = None if client is None else connect(client, path)
-        n_shards = None if cluster is None else SHARDS_PER_WORKER * len(cluster.workers)
+        session = None if client is None else connect(client, path)
         with sole_writer(path, "build") as lock:
-            status = prepare_cube(path, config, n_shards, overwrite=overwrite)
+            status = prepare_cube(path, config, session, overwrite=overwrite)
             lock.guard(path)
             tiles_built, written = int((~status.done).sum()), 0
             tell = partial(
@@ -310,10 +321,8 @@ def build_hypercube(
             )
             tell()
             if tiles_built:
-                require_shards(status, path, cluster)
-                written = fill(
-                    path, status, cluster, request, lambda n: tell(bytes_built=n), verbose=verbose
-                )
+                require_shards(status, path, session)
+                written = fill(path, status, session, request, tell, verbose=verbose)
             tidy_shards(status.shards)
         elapsed = time.monotonic() - started
         if not tiles_built:

@@ -17,7 +17,7 @@ from tests.faults.uninterrupted import expect
 
 from cubefit.distributed import building
 from cubefit.distributed.building import Light, light_of
-from cubefit.distributed.cluster import connected
+from cubefit.distributed.connection import connected
 from cubefit.errors import ClusterError, ConfigError, LockedError, StaleError, StoreError
 from cubefit.hypercube_builder import build_hypercube
 from cubefit.store import blocks

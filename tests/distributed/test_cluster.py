@@ -8,7 +8,8 @@ import pytest
 from distributed import Client
 from threadpoolctl import threadpool_info
 
-from cubefit.distributed.cluster import Cluster, connected, require_client
+from cubefit.distributed.cluster import Cluster, require_client
+from cubefit.distributed.connection import connected
 from cubefit.distributed.memory import bytes_of_shares, require_memory
 from cubefit.distributed.session import Session, apply
 from cubefit.errors import ClusterError, ConfigError
@@ -129,7 +130,7 @@ def test_a_cluster_is_an_address_or_a_number(given, words):
 
 
 def test_an_address_where_nobody_answers_is_named(monkeypatch):
-    monkeypatch.setattr("cubefit.distributed.cluster.CONNECT_S", 0.5)
+    monkeypatch.setattr("cubefit.distributed.connection.CONNECT_S", 0.5)
     with (
         pytest.raises(ClusterError, match=r"tcp://127\.0\.0\.1:9.*dask scheduler"),
         connected("tcp://127.0.0.1:9"),
@@ -151,7 +152,7 @@ def test_a_scheduler_file_is_waited_for(client, tmp_path, monkeypatch):
     with connected(str(place)) as other:
         assert other.scheduler.address == client.scheduler.address
     timer.join()
-    monkeypatch.setattr("cubefit.distributed.cluster.CONNECT_S", 0.3)
+    monkeypatch.setattr("cubefit.distributed.connection.CONNECT_S", 0.3)
     with pytest.raises(ClusterError, match=r"never\.json.*dask scheduler"):
         connected(str(tmp_path / "never.json")).__enter__()
 
@@ -160,7 +161,7 @@ def test_workers_are_waited_for_by_number(client, monkeypatch):
     address = client.scheduler.address
     with connected(address, 2) as other:
         assert len(other.nthreads()) == 2
-    monkeypatch.setattr("cubefit.distributed.cluster.QUEUE_WAIT_S", 0.3)
+    monkeypatch.setattr("cubefit.distributed.connection.QUEUE_WAIT_S", 0.3)
     with pytest.raises(ClusterError, match="2 of 3 workers"), connected(address, 3):
         pass
 

@@ -12,7 +12,7 @@ import pytest
 from distributed import Client
 from tests.distributed.killing import DEADLINE_S, START_S, dask_process, fit, worker_killer
 
-from cubefit.distributed.cluster import connected
+from cubefit.distributed.connection import connected
 from cubefit.errors import ClusterError
 from cubefit.fit_tracker import TrackerConfig
 from cubefit.pipeline_runner import PipelineRunner
@@ -24,7 +24,7 @@ KILLED_CLIENT = """
 import sys, time
 from tests.distributed.killing import fit
 from tests.distributed.test_fit_faults import BUSY
-from cubefit.distributed.cluster import connected
+from cubefit.distributed.connection import connected
 
 def tell(number, x):
     print(number, flush=True)

@@ -91,7 +91,7 @@ def build_on_cluster(path, tell, *, n_workers=2, pace_s=0.05, worker_dies_after_
     import dask  # noqa: PLC0415
 
     from cubefit.distributed import building  # noqa: PLC0415 - takes half a second
-    from cubefit.distributed.cluster import connected  # noqa: PLC0415
+    from cubefit.distributed.connection import connected  # noqa: PLC0415
 
     building.TURN_S = 4 * pace_s
     # What workers say whose scheduler was killed would drown the table, too.

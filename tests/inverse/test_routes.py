@@ -44,19 +44,38 @@ def test_both_routes_give_the_models(kind, problem, seed, batch, chunk):
 
 
 @given(problem=problem_strategy(), chunk=st.integers(1, 2000))
-def test_dark_pairs_are_not_held_and_lit_ones_are(problem, chunk):
+def test_lit_pairs_are_held_once_and_no_more_than_lie_between_them(problem, chunk):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lit_blocks, "CHUNK_BYTES", chunk)
         operator = FLOAT64.of(problem)
-    dense = operator.kernels(slice(None))
     kernels = operator._kernels
-    lit = dense.any(axis=0)
-    assert kernels.n_rows == lit.sum()
+    dense = operator.kernels(slice(None))
+    lit = dense.any(axis=0)[kernels.order].T
+    held = np.zeros(lit.shape, int)
+    for part in kernels.chunks:
+        for number, rows, components in part.bins:
+            held[number, components] += 1
+            assert rows.stop - rows.start == components.stop - components.start
+            assert lit[number, components.start]
+            assert lit[number, components.stop - 1]
+    assert held.max(initial=0) <= 1
+    assert (held[lit] == 1).all()
+    assert kernels.n_rows == held.sum()
+    assert sorted(kernels.order) == list(range(lit.shape[1]))
     for block in kernels.blocks:
-        assert block.n_values == block.spaxels.size * dense[block.spaxels].any(axis=0).sum()
         assert block.n_bytes == 8 * block.n_values
-    held = [(b.number, c) for chunk in kernels.chunks for b in chunk.bins for c in b.components]
-    assert held == [(v, c) for v, c in zip(*np.nonzero(lit.T), strict=True)]
+        assert (dense[block.spaxels] != 0).sum() <= block.n_values
+        assert block.n_values <= block.spaxels.size * kernels.n_rows
+
+
+def test_components_of_nested_reach_leave_no_dark_pair(small_problem):
+    problem = small_problem(1, (3, 9, 4, 2, 7))
+    for c, reach in enumerate((1, 3, 0, 2)):
+        dark = np.abs(np.arange(9) - 4) > reach
+        problem.losvd[:, dark, c] = 0.0
+    kernels = FLOAT64.of(problem)._kernels
+    assert kernels.order.tolist() == [1, 3, 0, 2]
+    assert kernels.n_rows == problem.losvd.any(axis=0).sum()
 
 
 @pytest.mark.parametrize(

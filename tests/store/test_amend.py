@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cubefit.errors import LockedError, StoreError
-from cubefit.store import amend, files
+from cubefit.store import amend, files, schema
 from cubefit.store.compress import compress_hypercube
 from cubefit.store.handle import open_h5
 from cubefit.store.lock import writer_lock
@@ -342,3 +342,35 @@ def test_a_folder_in_the_place_of_a_helper_file_is_named(built):
     folder.mkdir()
     with pytest.raises(StoreError, match="rename the folder"):
         add(built)
+
+
+def test_results_are_added_without_a_copy_of_the_inputs(built, monkeypatch):
+    before, copied = everything(built), []
+    with h5py.File(built, "r", locking=False) as file:
+        large = sum(file[e.path].nbytes for e in schema.LARGE_INPUTS if e.path in file)
+    original = amend.copy_extents
+
+    def counted(source_fd, target_fd, extents):
+        copied.append(sum(end - start for start, end in extents))
+        original(source_fd, target_fd, extents)
+
+    monkeypatch.setattr(amend, "copy_extents", counted)
+    for with_inputs in (False, True):
+        with amend.sole_writer(built), amend.amended(built, with_inputs=with_inputs) as file:
+            seen = file["/LOSVD"][()].any()
+            file.attrs["note"] = str(with_inputs)
+        assert seen == with_inputs
+    # Of each, the clone and what has grown: nothing has.
+    assert copied[2] - copied[0] == large
+    assert everything(built) == before
+
+
+def test_inputs_that_are_not_in_the_clone_cannot_be_replaced(built):
+    before = built.read_bytes()
+    with (
+        pytest.raises(StoreError, match="cannot be replaced or dropped"),
+        amend.sole_writer(built),
+        amend.amended(built) as file,
+    ):
+        del file["/DataCube"]
+    assert built.read_bytes() == before

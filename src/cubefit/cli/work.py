@@ -51,7 +51,7 @@ def cluster_of(
         yield None
         return
     try:
-        from cubefit.distributed.cluster import connected
+        from cubefit.distributed.connection import connected
     except ImportError as error:
         raise DependencyError(
             f'Work on a cluster needs {error.name}: pip install "cubefit[distributed]".'

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from distributed import Client, Future
+from distributed import Future
 from numpy.typing import NDArray
 
 from cubefit.config import Normalization
-from cubefit.distributed.cluster import POLL_S, Cluster, all_threads, named_worker, submit_each
+from cubefit.distributed.cluster import POLL_S
+from cubefit.distributed.on_worker import all_threads, named_worker
+from cubefit.distributed.session import Session
 from cubefit.errors import LockedError
 from cubefit.interrupts import StopRequest
 from cubefit.spectra.losvd import normalized_losvd
@@ -135,12 +137,11 @@ def unfinished_shards(status: CubeStatus) -> list[Shard]:
     return [shard for shard in status.shards if not status.done[status.rows_of(shard)].all()]
 
 
-def light_of_all(cluster: Cluster, status: CubeStatus) -> Light:
+def light_of_all(session: Session, status: CubeStatus) -> Light:
     """Return the light in all spaxels, seen through by the workers."""
     ranges = [(shard.first, shard.stop) for shard in status.shards]
-    given = str(cluster.path), status.normalization
-    parts = submit_each(cluster.client, light_of, ranges, *given, name="cubefit-light")
-    found: list[Light] = cluster.results(parts)
+    given = str(session.cluster.path), status.normalization
+    found: list[Light] = session.cluster.results(session.submit_each(light_of, ranges, *given))
     return reduce(Light.with_that, found)
 
 
@@ -149,17 +150,17 @@ class Crew:
 
     Parameters
     ----------
-    cluster : Cluster
-        Whose workers see the file.
+    session : Session
+        Of a cluster whose workers see the file.
     status : CubeStatus
         Of the HyperCube in shards.
     light : Light
         Of all spaxels.
     """
 
-    def __init__(self, cluster: Cluster, status: CubeStatus, light: Light) -> None:
-        self._client: Client = cluster.client
-        self._cluster, self._status, self._light = cluster, status, light
+    def __init__(self, session: Session, status: CubeStatus, light: Light) -> None:
+        self._session, self._cluster = session, session.cluster
+        self._status, self._light = status, light
         self._waiting = deque(unfinished_shards(status))
         self._running: dict[Future, tuple[Shard, str]] = {}
         self._templates: dict[str, Future] = {}
@@ -187,14 +188,14 @@ class Crew:
             shard = None if address in busy else self._next_shard()
             if shard is None:
                 continue
-            future = self._client.submit(
+            future = self._session.submit(
                 take_turn,
                 shard,
                 self._templates_at(address),
                 str(self._cluster.path),
                 self._status.normalization,
                 TURN_S,
-                **self._at(address, "tiles"),
+                **self._at(address),
             )
             self._running[future] = shard, address
 
@@ -209,19 +210,19 @@ class Crew:
     def _templates_at(self, address: str) -> Future:
         """Return the templates on a worker, which makes them itself: they are hundreds of MB."""
         if address not in self._templates:
-            self._templates[address] = self._client.submit(
+            self._templates[address] = self._session.submit(
                 blocks_of,
                 str(self._cluster.path),
                 self._light,
                 self._status.grid.tile[2],
-                **self._at(address, "templates"),
+                **self._at(address),
             )
         return self._templates[address]
 
-    def _at(self, address: str, what: str) -> dict[str, Any]:
+    @staticmethod
+    def _at(address: str) -> dict[str, Any]:
         # Should the worker die, the scheduler finds another.
-        key = f"cubefit-{what}-{time.monotonic_ns()}"
-        return {"key": key, "workers": [address], "allow_other_workers": True, "pure": False}
+        return {"workers": [address], "allow_other_workers": True}
 
     def collect(self) -> int | None:
         """Take the answers that are there; return the bytes of models written, None without one.
@@ -256,29 +257,29 @@ class Crew:
 
     def dismiss(self) -> None:
         """Let go of all that is under way."""
-        self._client.cancel([*self._running, *self._templates.values()])
+        self._cluster.client.cancel([*self._running, *self._templates.values()])
 
 
 @contextmanager
-def crew_of(cluster: Cluster, status: CubeStatus, light: Light) -> Iterator[Crew]:
+def crew_of(session: Session, status: CubeStatus, light: Light) -> Iterator[Crew]:
     """Give the workers, who are let go in any case."""
-    crew = Crew(cluster, status, light)
+    crew = Crew(session, status, light)
     try:
         yield crew
     finally:
-        if cluster.client.status == "running":
+        if session.cluster.client.status == "running":
             crew.dismiss()
 
 
 def fill_by_workers(
-    cluster: Cluster, status: CubeStatus, request: StopRequest, on_bytes: Callable[[float], None]
+    session: Session, status: CubeStatus, request: StopRequest, on_bytes: Callable[[float], None]
 ) -> None:
     """Have the workers of a cluster compute and write every missing tile of a HyperCube in shards.
 
     Parameters
     ----------
-    cluster : Cluster
-        Whose workers see the file; the caller is its sole writer.
+    session : Session
+        Of a cluster whose workers see the file; the caller is its sole writer.
     status : CubeStatus
         Of its HyperCube; all shards are there.
     request : StopRequest
@@ -295,10 +296,10 @@ def fill_by_workers(
     StoreError
         If a shard cannot be written.
     """
-    light = light_of_all(cluster, status)
+    light = light_of_all(session, status)
     request.stop_when_safe()
-    look, due = cluster.patience(), 0.0
-    with crew_of(cluster, status, light) as crew:
+    look, due = session.cluster.patience(), 0.0
+    with crew_of(session, status, light) as crew:
         while crew.n_left if not request else crew.is_at_work:
             if time.monotonic() > due:
                 due = time.monotonic() + POLL_S

@@ -10,7 +10,7 @@ from dask.sizeof import sizeof
 from numpy.typing import NDArray
 
 from cubefit.config import Normalization
-from cubefit.distributed.cluster import all_threads, named_worker
+from cubefit.distributed.on_worker import all_threads, named_worker
 from cubefit.inverse.compressed import Light
 from cubefit.inverse.matrix_free import MatrixFreeOperator
 from cubefit.inverse.observed import Observed

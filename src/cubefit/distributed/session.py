@@ -12,7 +12,8 @@ import numpy as np
 from dask.sizeof import sizeof
 from distributed import Future
 
-from cubefit.distributed.cluster import Cluster, all_threads, named_worker
+from cubefit.distributed.cluster import Cluster
+from cubefit.distributed.on_worker import all_threads, named_worker
 from cubefit.inverse.shares import Sums
 
 U = TypeVar("U")
@@ -69,6 +70,17 @@ class Session:
         self._given_bytes = 0
         self._moved: dict[str, int] = {}
         self._before = self._ask_moved()
+
+    def facts(self, n_shares: int) -> dict[str, Any]:
+        """Return what one who watches may want to know: workers, rounds, bytes moved."""
+        return {
+            "scheduler": self.cluster.address,
+            "dashboard": self.cluster.client.dashboard_link,
+            "workers": self.cluster.n_workers(),
+            "shares": n_shares,
+            "rounds": self.n_rounds,
+            "moved_bytes": self.moved_bytes(),
+        }
 
     def name(self, work: str) -> str:
         """Return the name of the next task, or group of tasks."""

@@ -49,15 +49,7 @@ class DaskShares(Shares[T_co]):
 
     def facts(self) -> dict[str, Any]:
         """Return workers, rounds and bytes moved."""
-        cluster = self.session.cluster
-        return {
-            "scheduler": cluster.address,
-            "dashboard": cluster.client.dashboard_link,
-            "workers": cluster.n_workers(),
-            "shares": len(self),
-            "rounds": self.session.n_rounds,
-            "moved_bytes": self.session.moved_bytes(),
-        }
+        return self.session.facts(len(self))
 
     def __len__(self) -> int:
         """Return the number of shares."""

@@ -174,6 +174,7 @@ class MatrixFreeOperator:
             here = np.flatnonzero(places[:, 0] == i)
             if here.size:
                 result[here] = block.dense(places[here, 1], C, V)
+        result[:, self._kernels.order] = result.copy()
         return result
 
     def matvec(self, x: Float) -> Float:

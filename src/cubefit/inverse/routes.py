@@ -32,6 +32,13 @@ def add_product(
         gemm(1.0, right.T, left.T, beta=1.0, c=result.T, overwrite_c=True)
 
 
+def in_own_order(ordered: Float, order: NDArray[np.intp]) -> Float:
+    """Return rows that stand in the order of `LitKernels` in that of the components."""
+    result = np.empty_like(ordered)
+    result[order] = ordered
+    return result
+
+
 class Route(Protocol):
     """An order of the products, in scaled units."""
 
@@ -55,6 +62,7 @@ class ThroughComponents:
     def spectra(self, weights: NDArray[np.floating], n_spaxels: int) -> Float:
         """Return ``A x``, shape (S, L), of ``x`` (C, P)."""
         L, blocks = self.shifted.shape[0], self.kernels.blocks
+        weights = weights[self.kernels.order]
         light = [np.zeros((len(block.spaxels), L), weights.dtype) for block in blocks]
         # One for all chunks: new memory is handed out page by page, which took 5 % of a pass.
         workspace = np.empty((self.kernels.most_rows, L), weights.dtype)
@@ -75,14 +83,14 @@ class ThroughComponents:
         """Return ``A^T r``, shape (C, P), of ``r`` (S, L)."""
         L, _, P = self.shifted.shape
         residuals = [block.residual_of(residual) for block in self.kernels.blocks]
-        result = np.zeros((n_components, P))
+        ordered = np.zeros((n_components, P))
         workspace = np.empty((self.kernels.most_rows, L), residual.dtype)
         for i, chunk in enumerate(self.kernels.chunks):
             projected = workspace[: chunk.n_rows]
             self._project(i, residuals, projected)
             for number, rows, components in chunk.bins:
-                result[components] += projected[rows] @ self.shifted[:, number]
-        return result
+                ordered[components] += projected[rows] @ self.shifted[:, number]
+        return in_own_order(ordered, self.kernels.order)
 
     def _project(
         self,
@@ -125,6 +133,7 @@ class ThroughPopulations:
         """Return ``A x``, shape (S, L), of ``x`` (C, P)."""
         L, V, P = self.shifted.shape
         templates = self.shifted.reshape(L, V * P).T
+        weights = weights[self.kernels.order]
         model = np.zeros((n_spaxels, L))
         for block in self.kernels.blocks:
             for batch, by_bin in self._batches(block):
@@ -139,15 +148,15 @@ class ThroughPopulations:
         """Return ``A^T r``, shape (C, P), of ``r`` (S, L)."""
         L, V, P = self.shifted.shape
         templates = self.shifted.reshape(L, V * P)
-        result = np.zeros((n_components, P))
+        ordered = np.zeros((n_components, P))
         for block in self.kernels.blocks:
             own = block.residual_of(residual)
             for batch, by_bin in self._batches(block):
                 np.matmul(own[batch], templates, out=by_bin.reshape(len(by_bin), V * P))
                 for part in block.parts:
                     for number, rows, components in part.chunk.bins:
-                        result[components] += part.kernels[batch, rows].T @ by_bin[:, number]
-        return result
+                        ordered[components] += part.kernels[batch, rows].T @ by_bin[:, number]
+        return in_own_order(ordered, self.kernels.order)
 
 
 def cheaper_route(kernels: LitKernels, shifted: NDArray[np.floating]) -> Route:

@@ -1,7 +1,7 @@
 """Small structural changes to a file that may hold hundreds of GB, without risk to it.
 
 HDF5 changes many places of a file at once, and a process killed in between leaves it unreadable.
-So the change is made to a sparse clone that holds everything but the HyperCube's values. What is
+So the change is made to a sparse clone that holds everything but the large values. What is
 new goes to the end of the real file first, where nobody looks yet. Then the few changed bytes of
 old metadata are noted in a redo file and put in place. A kill before the redo file exists changes
 nothing that a reader sees; after it, the next opening completes the change. The redo file knows
@@ -84,25 +84,36 @@ def left_behind(path: Path) -> list[Path]:
     return [temporary_path(path), clone_path(path), temporary_path(redo_path(path))]
 
 
-def hypercube_extents(path: Path) -> list[Extent]:
-    """Return where in the file the values of the HyperCube lie, merged and in order.
+def left_alone(path: Path, *, with_inputs: bool = False) -> list[Extent]:
+    """Return where in the file the values lie that an amendment leaves alone, merged, in order.
 
-    None of one that lies in shard files.
+    Those of the HyperCube, of which none lie in this file if it is in shards; and those of the
+    inputs that grow with the cube, unless the amendment is to have them.
     """
+    extents: list[Extent] = []
     with read_apart(path) as file:
-        if schema.MODELS.path not in file or file[schema.MODELS.path].is_virtual:
-            return []
-        chunks: list[Extent] = []
-        file[schema.MODELS.path].id.chunk_iter(
-            lambda info: chunks.append((info.byte_offset, info.byte_offset + info.size))
-        )
-    merged: list[Extent] = []
-    for start, end in sorted(chunks):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        models = file.get(schema.MODELS.path)
+        if models is not None and not models.is_virtual:
+            models.id.chunk_iter(
+                lambda info: extents.append((info.byte_offset, info.byte_offset + info.size))
+            )
+        for entry in () if with_inputs else schema.LARGE_INPUTS:
+            values = file.get(entry.path)
+            place = None if values is None or values.chunks else values.id.get_offset()
+            if place is not None:
+                extents.append((place, place + values.id.get_storage_size()))
+    return merged(extents)
+
+
+def merged(extents: list[Extent]) -> list[Extent]:
+    """Return extents in order, those that touch as one."""
+    result: list[Extent] = []
+    for start, end in sorted(extents):
+        if result and start <= result[-1][1]:
+            result[-1] = (result[-1][0], max(end, result[-1][1]))
         else:
-            merged.append((start, end))
-    return merged
+            result.append((start, end))
+    return result
 
 
 def other_extents(taken: list[Extent], size: int) -> list[Extent]:
@@ -284,10 +295,11 @@ def finish_interrupted_amendment(path: Path) -> None:
 
 
 @contextmanager
-def amended(path: Path, *, growth: int = 0) -> Iterator[h5py.File]:
+def amended(path: Path, *, growth: int = 0, with_inputs: bool = False) -> Iterator[h5py.File]:
     """Open a clone of ``path`` for structural changes, which reach ``path`` on a clean end.
 
-    The caller is the sole writer. The values of the HyperCube are not in the clone.
+    The caller is the sole writer. The values of the HyperCube are not in the clone, and those of
+    the inputs that grow with the cube only if they are asked for: a clone of 80 GB is no small one.
 
     Parameters
     ----------
@@ -296,17 +308,19 @@ def amended(path: Path, *, growth: int = 0) -> Iterator[h5py.File]:
     growth : int
         Bytes of new values. They are reserved first, and some for structure: HDF5 bears no full
         disk, it ends the process or raises what does not tell why.
+    with_inputs : bool
+        The change reads or writes `schema.LARGE_INPUTS`.
 
     Raises
     ------
     StoreError
-        If the HyperCube was replaced or dropped.
+        If the HyperCube, or an input that is not in the clone, was replaced or dropped.
     OSError
         If the disk is full.
     """
     complete_amendment(path)
     size = path.stat().st_size
-    taken = hypercube_extents(path)
+    taken = left_alone(path, with_inputs=with_inputs)
     kept = other_extents(taken, size)
     clone = clone_path(path)
     source_fd = open_to_write(path)
@@ -318,7 +332,7 @@ def amended(path: Path, *, growth: int = 0) -> Iterator[h5py.File]:
             fallocate(clone_fd, size, growth + STRUCTURE_BYTES, keep_size=True)
             with h5py.File(clone, "r+", libver="earliest", locking=False) as file:
                 yield file
-            if hypercube_extents(clone) != taken:
+            if left_alone(clone, with_inputs=with_inputs) != taken:
                 raise StoreError(
                     f"{schema.MODELS.path} of {path} cannot be replaced or dropped this way: use "
                     "build_hypercube(..., overwrite=True). Nothing was changed."

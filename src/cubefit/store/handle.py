@@ -153,14 +153,15 @@ def missing_bytes(path: Path) -> str:
 
 
 @contextmanager
-def amending(path: Path, *, growth: int = 0) -> Iterator[h5py.File]:
+def amending(path: Path, *, growth: int = 0, with_inputs: bool = False) -> Iterator[h5py.File]:
     """Open a CubeFit file to add or replace small datasets; all or nothing is kept.
 
-    See `cubefit.store.amend.amended`. The values of the HyperCube are out of reach meanwhile.
+    See `cubefit.store.amend.amended`. The values of the HyperCube are out of reach meanwhile, and
+    unless asked for those of `schema.LARGE_INPUTS`.
     """
     with reading(path):
         pass
-    with sole_writer(path), amended(path, growth=growth) as file:
+    with sole_writer(path), amended(path, growth=growth, with_inputs=with_inputs) as file:
         yield file
 
 
@@ -216,5 +217,5 @@ def open_h5(
     if role == "reader":
         return reading_everything(Path(path))
     if role == "writer":
-        return amending(Path(path))
+        return amending(Path(path), with_inputs=True)
     raise ConfigError(f"role={role!r}: choose 'reader' or 'writer'.")

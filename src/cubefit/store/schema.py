@@ -146,6 +146,8 @@ MODEL_INPUTS: Final = (LOSVD, TEMPLATES, TEM_PIX, OBS_PIX, VEL_PIX)
 """What the models are made of: their digest tells whether a HyperCube is current."""
 DATA_INPUTS: Final = (DATA_CUBE, NOISE, MASK, VOXEL_MASK)
 """What a fit sees besides the models."""
+LARGE_INPUTS: Final = (LOSVD, DATA_CUBE, NOISE, VOXEL_MASK)
+"""Inputs that grow with the number of spaxels: who adds results to a file does not touch them."""
 READ_BESIDE: Final = (TEMPLATE_MASS, ORBIT_WEIGHTS, PROPERTY_NAMES, PROPERTY_VALUES)
 """Inputs that only results are read with: they change without touching anything made before."""
 REBIN_PRODUCTS: Final = (TEMPLATES_FFT, TEMPLATES_FFT_R, R_T, REBIN_MATRIX)
