@@ -139,8 +139,8 @@ class Cluster:
             elif time.monotonic() - since > WORKER_WAIT_S:
                 raise ClusterError(
                     f"No worker is left on the Dask cluster at {self.address}, and none came for "
-                    f"{WORKER_WAIT_S:.0f} s: start workers; the same call goes on from the last "
-                    "checkpoint."
+                    f"{WORKER_WAIT_S:.0f} s: start workers; the same call goes on from "
+                    "what is safe."
                 )
             elif not told:
                 logger.warning(
@@ -194,7 +194,7 @@ class Cluster:
     def _lost(self) -> ClusterError:
         return ClusterError(
             f"The Dask scheduler at {self.address} is lost: start it again, with workers; the same "
-            "call goes on from the last checkpoint."
+            "call goes on from what is safe."
         )
 
     def _killed(self, error: KilledWorker) -> ClusterError:
@@ -205,7 +205,7 @@ class Cluster:
             f"Worker {last.address} on {host} died, as others before it, of the same work "
             f"({error.task}): most likely it is out of memory ({limit / 1e9:.1f} GB each). Give "
             "workers more (dask worker --memory-limit), or start more of them, so that each has "
-            "fewer spaxels; the same call goes on from the last checkpoint."
+            "fewer spaxels; the same call goes on from what is safe."
         )
 
 
