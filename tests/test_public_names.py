@@ -26,7 +26,7 @@ def test_unknown_name_is_an_attribute_error():
 def test_names_of_extras_resolve_or_name_their_extra(monkeypatch):
     assert "connected" in dir(cubefit)
     assert cubefit.connected is connected
-    monkeypatch.setitem(sys.modules, "cubefit.distributed.cluster", None)
+    monkeypatch.setitem(sys.modules, "cubefit.distributed.connection", None)
     with pytest.raises(DependencyError, match=r'pip install "cubefit\[distributed\]"'):
         _ = cubefit.connected
 

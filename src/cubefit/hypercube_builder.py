@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from cubefit.config import BuildConfig, Normalization
 from cubefit.errors import StaleError, StoreError
+from cubefit.gate import Gate
 from cubefit.interrupts import StopRequest, stop_requests
 from cubefit.progress import Progress, visible_log
 from cubefit.store.amend import sole_writer
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     from cubefit.distributed.session import Session
 
 logger = logging.getLogger(__name__)
+
+TELL_EVERY_S: Final = 5.0
+"""All workers are asked for it."""
 
 TYPICAL_BYTES_PER_S: Final = 0.8e9
 """Write rate behind the time estimate that is given before a build: a plain SSD."""
@@ -189,11 +193,14 @@ def fill(
     the file, has changed, and the file does not where shards are written.
     """
     total = sum(tile_bytes(status.grid, index) for index in missing_tiles(status.done))
+    gate, where = Gate(TELL_EVERY_S), dict[str, Any]()
     with Progress("Building", total, verbose=verbose) as progress:
 
         def advance(n_bytes: float) -> None:
             progress.advance(n_bytes)
-            where = {} if session is None else {"cluster": session.facts(len(status.shards))}
+            if session is not None and gate.is_due():
+                where["cluster"] = session.facts(len(status.shards))
+                gate.pass_on()
             tell(bytes_built=progress.done, **where)
 
         if session is not None:

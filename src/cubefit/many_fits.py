@@ -36,6 +36,7 @@ from cubefit.store.results import (
     solution_normalization,
 )
 from cubefit.threads import blas_threads as limit_threads
+from cubefit.threads import usable_memory
 
 __all__ = [
     "Variation",
@@ -124,9 +125,9 @@ def priors_of(solution: Solution, path: Path) -> tuple[PriorCfg, Prepared]:
 
 
 def make_basis(
-    path: Path, choice: ModelChoice, cfg: ExactCfg, variations: Sequence[Variation]
+    path: Path, choice: ModelChoice, cfg: ExactCfg, variations: Sequence[Variation], at_once: int
 ) -> Basis:
-    """Return what variations of the committed fit of a file share."""
+    """Return what variations of the committed fit of a file share; memory is for all at once."""
     with reading(path) as file:
         require_solution(file, path)
         dims = read_dims(file)
@@ -147,7 +148,11 @@ def make_basis(
         wanted_weights(weights if had_weights else None, dims["nComp"], cfg_of_priors),
     )
     misfit = chosen.misfit
-    exact = prepare(misfit, memory_plan(misfit, cfg, is_smooth=strongest > 0))
+    budget_gb = (
+        usable_memory() / 2e9 if cfg.max_memory_gb is None else cfg.max_memory_gb
+    ) / at_once
+    plan_of_one = replace(cfg, max_memory_gb=budget_gb)
+    exact = prepare(misfit, memory_plan(misfit, plan_of_one, is_smooth=strongest > 0))
     noise = 1.0 if misfit.has_noise else misfit.at(solution.x)[0] / misfit.n_voxels
     return Basis(
         exact=exact,
@@ -191,17 +196,19 @@ def fit_variations(
         Shares there.
     at_once : int, optional
         Fits at a time; default 2 on a cluster, else 1.
-    gap_tolerance, max_rounds, max_memory_gb
+    gap_tolerance, max_rounds
         Of each fit, see `cubefit.config.ExactCfg`.
+    max_memory_gb : float, optional
+        Of the fits at a time together.
     blas_threads : int, optional
-        Compute threads of this process; default all usable cores.
+        Compute threads of this process, until the last fit has ended; default all usable cores.
     verbose : bool
         Tell progress.
 
-    Yields
-    ------
-    VariedFit
-        In the order in which they end.
+    Returns
+    -------
+    generator of VariedFit
+        In the order in which they end. To close it ends those under way after their round.
 
     Raises
     ------
@@ -217,10 +224,17 @@ def fit_variations(
     require_positive("at_once", at_once)
     choice = ModelChoice(method="exact", client=client, n_shares=n_shares)
     cfg = ExactCfg(gap_tolerance=gap_tolerance, max_rounds=max_rounds, max_memory_gb=max_memory_gb)
-    with visible_log(verbose), limit_threads(blas_threads):
-        basis = make_basis(path, choice, cfg, wanted)
-        most = at_once or (1 if client is None else AT_ONCE)
-        yield from _fits(basis, wanted, most, verbose=verbose)
+    require_positive("blas_threads", blas_threads)
+    with reading(path) as file:
+        require_solution(file, path)
+    most = at_once or (1 if client is None else AT_ONCE)
+
+    def fits() -> Generator[VariedFit, None, None]:
+        with visible_log(verbose), limit_threads(blas_threads):
+            basis = make_basis(path, choice, cfg, wanted, most)
+            yield from _fits(basis, wanted, most, verbose=verbose)
+
+    return fits()
 
 
 def _fits(

@@ -93,7 +93,7 @@ def test_workers_build_shards_that_are_gathered(populated):
 
 
 def test_a_cluster_needs_dask(populated, monkeypatch):
-    monkeypatch.setitem(sys.modules, "cubefit.distributed.cluster", None)
+    monkeypatch.setitem(sys.modules, "cubefit.distributed.connection", None)
     refused = run("build", populated, "--workers", 2)
     assert refused.exit_code == 1
     assert 'pip install "cubefit[distributed]"' in " ".join(refused.stderr.split())
@@ -103,10 +103,10 @@ SLOW = """
 import sys
 from contextlib import contextmanager
 from cubefit.cli import main
-from cubefit.distributed import building, cluster
+from cubefit.distributed import building, connection
 from tests.faults.victims import slow_down
 
-connected = cluster.connected
+connected = connection.connected
 
 @contextmanager
 def slow(*arguments, **settings):
@@ -114,7 +114,7 @@ def slow(*arguments, **settings):
         client.run(slow_down, 0.2)
         yield client
 
-cluster.connected = slow
+connection.connected = slow
 building.TURN_S = 0.1
 main()
 """
@@ -133,6 +133,7 @@ def test_a_signal_to_all_processes_of_a_build_on_workers(populated, number, code
         start_new_session=True,
     ) as process:
         while (build := file_status(populated).build) is None or not build.tiles_done:
+            assert process.poll() is None, process.communicate()
             time.sleep(0.05)
         os.killpg(process.pid, number)
         _, said = process.communicate()

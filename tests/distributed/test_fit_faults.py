@@ -12,6 +12,7 @@ import pytest
 from distributed import Client
 from tests.distributed.killing import DEADLINE_S, START_S, dask_process, fit, worker_killer
 
+from cubefit.distributed.cluster import Cluster
 from cubefit.distributed.connection import connected
 from cubefit.errors import ClusterError
 from cubefit.fit_tracker import TrackerConfig
@@ -148,3 +149,14 @@ def wait_for(path):
     while not path.exists() or not path.stat().st_size:
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_workers_that_are_full_are_named_not_waited_for(file_to_fit, client, monkeypatch):
+    monkeypatch.setattr("cubefit.distributed.cluster.PAUSE_WAIT_S", 0.0)
+    monkeypatch.setattr("cubefit.distributed.cluster.status_by_address", all_paused)
+    with pytest.raises(ClusterError, match=r"Worker tcp.* is paused by Dask.*--memory-limit"):
+        Cluster(client, file_to_fit).patience()()
+
+
+def all_paused(dask_scheduler):
+    return dict.fromkeys(dask_scheduler.workers, "paused")

@@ -24,7 +24,7 @@ from cubefit import (
     build_hypercube,
 )
 from cubefit.demo import make_mock
-from cubefit.distributed import cluster
+from cubefit.distributed import cluster, connection, on_worker
 from cubefit.distributed.memory import require_memory
 from cubefit.errors import CubeFitError, DependencyError
 from cubefit.store import compress, lock
@@ -171,9 +171,9 @@ def test_a_plugin_that_is_missing(monkeypatch):
 
 
 def test_clusters(client, bare, tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster, "CONNECT_S", 0.5)
+    monkeypatch.setattr(connection, "CONNECT_S", 0.5)
     with ExitStack() as stack:
-        message = said(stack.enter_context, cluster.connected("tcp://127.0.0.1:9"))
+        message = said(stack.enter_context, connection.connected("tcp://127.0.0.1:9"))
     assert is_quoted(message)
     seen = cluster.Cluster(client, tmp_path / "a.h5")
     for worker, words in ((None, "does not see"), ("another", "sees another file as")):
@@ -184,7 +184,7 @@ def test_clusters(client, bare, tmp_path, monkeypatch):
         assert is_quoted(message), message
     dims = {"nSpat": 10**6, "nVel": 200, "nComp": 1000, "nPop": 360, "nLSpec": 1250}
     assert is_quoted(said(require_memory, seen, dims, 2))
-    monkeypatch.setattr(cluster, "get_worker", lambda: Mock(address="tcp://node1:40000"))
+    monkeypatch.setattr(on_worker, "get_worker", lambda: Mock(address="tcp://node1:40000"))
     assert is_quoted(said(out_of_memory))
     closed = Client(client.scheduler.address)
     seen.client = closed
@@ -193,7 +193,7 @@ def test_clusters(client, bare, tmp_path, monkeypatch):
 
 
 def out_of_memory():
-    with cluster.named_worker():
+    with on_worker.named_worker():
         raise MemoryError
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import distributed
 from distributed import (
     CancelledError,
     Client,
@@ -30,8 +31,15 @@ POLL_S: Final = 1.0
 """Between two looks at whether anybody is left to answer."""
 WORKER_WAIT_S: Final = 120.0
 """A cluster without workers is given up after this: batch systems take their time."""
+PAUSE_WAIT_S: Final = 30.0
+"""Dask pauses workers whose memory is nearly full; those that hold shares do not recover."""
 SURVEYS: Final = 3
 """Tries to meet a worker that does not die over the question who it is."""
+
+
+def status_by_address(dask_scheduler: distributed.Scheduler) -> dict[str, str]:
+    """Return the status of each worker; Dask puts in the scheduler that this runs on."""
+    return {address: state.status.name for address, state in dask_scheduler.workers.items()}
 
 
 class Cluster:
@@ -134,15 +142,23 @@ class Cluster:
 
         def look() -> None:
             nonlocal since, told
-            if self.n_workers():
+            status = self.status_of_workers()
+            if "running" in status.values():
                 since, told = time.monotonic(), False
+            elif status and time.monotonic() - since > PAUSE_WAIT_S:
+                raise ClusterError(
+                    f"Worker {next(iter(status))} is {next(iter(status.values()))} by Dask, as all "
+                    "others are: its memory is full. Give workers more (dask worker "
+                    "--memory-limit), or start more of them; the same call goes on from what is "
+                    "safe."
+                )
             elif time.monotonic() - since > WORKER_WAIT_S:
                 raise ClusterError(
                     f"No worker is left on the Dask cluster at {self.address}, and none came for "
                     f"{WORKER_WAIT_S:.0f} s: start workers; the same call goes on from "
                     "what is safe."
                 )
-            elif not told:
+            elif not status and not told:
                 logger.warning(
                     "No worker is left at %s: waiting %.0f s for one.", self.address, WORKER_WAIT_S
                 )
@@ -176,6 +192,20 @@ class Cluster:
     def n_workers(self) -> int:
         """Return how many workers are alive now."""
         return len(self.addresses())
+
+    def status_of_workers(self) -> dict[str, str]:
+        """Return what Dask says of each worker, by address: running, paused...
+
+        Raises
+        ------
+        ClusterError
+            If the scheduler is lost.
+        """
+        self.require_scheduler()
+        try:
+            return dict(self.client.run_on_scheduler(status_by_address))
+        except (CancelledError, CommClosedError, OSError, TimeoutError) as error:
+            raise self._lost() from error
 
     def addresses(self) -> list[str]:
         """Return the addresses of the workers that are alive now.

@@ -26,6 +26,8 @@ OWN_WORKERS: Final = {
     # A share of the spaxels is used in every round: written to disk it would be read every round.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
+    # A worker that is paused because its share is large would be paused for ever.
+    "distributed.worker.memory.pause": False,
     # Dask has workers give memory back at once; to take it anew took 5 % of a round.
     "distributed.nanny.pre-spawn-environ": {
         "OMP_NUM_THREADS": 1,

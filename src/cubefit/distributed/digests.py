@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cubefit.distributed.on_worker import named_reader
 from cubefit.distributed.session import Session
 from cubefit.store.digests import digest_block
 from cubefit.store.handle import reading
@@ -11,7 +12,7 @@ from cubefit.store.handle import reading
 
 def digest_rows(rows: slice, file_path: str, dataset: str) -> str:
     """Return the digest of some rows of a dataset of a file."""
-    with reading(Path(file_path)) as file:
+    with named_reader(), reading(Path(file_path)) as file:
         return digest_block(file[dataset], rows)
 
 

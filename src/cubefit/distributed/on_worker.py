@@ -15,7 +15,7 @@ import distributed
 from distributed import get_worker
 
 from cubefit import __version__
-from cubefit.errors import ClusterError
+from cubefit.errors import ClusterError, StoreError
 from cubefit.threads import blas_threads, usable_memory
 
 HEAD_BYTES: Final = 4096
@@ -98,4 +98,22 @@ def named_worker() -> Iterator[None]:
             f"Worker {get_worker().address} on {socket.gethostname()} is out of memory ({error}): "
             "give workers more (dask worker --memory-limit), or start more of them, so that each "
             "has fewer spaxels."
+        ) from error
+
+
+@contextmanager
+def named_reader() -> Iterator[None]:
+    """Let an error over the file say which worker cannot read it: one that came later, say.
+
+    Raises
+    ------
+    ClusterError
+        In place of a StoreError.
+    """
+    try:
+        yield
+    except StoreError as error:
+        raise ClusterError(
+            f"Worker {get_worker().address} on {socket.gethostname()} cannot read its spaxels: "
+            f"{error} Workers must see the file under the same path."
         ) from error

@@ -10,11 +10,12 @@ from dask.sizeof import sizeof
 from numpy.typing import NDArray
 
 from cubefit.config import Normalization
-from cubefit.distributed.on_worker import all_threads, named_worker
+from cubefit.distributed.on_worker import all_threads, named_reader, named_worker
 from cubefit.inverse.compressed import Light
 from cubefit.inverse.matrix_free import MatrixFreeOperator
 from cubefit.inverse.observed import Observed
 from cubefit.inverse.shares import Share
+from cubefit.inverse.variations import VariedShare
 from cubefit.store.handle import reading
 from cubefit.store.load import ModelInputs, read_model_inputs, read_observed
 
@@ -36,7 +37,7 @@ class Task:
 
 def read_inputs(task: Task) -> ModelInputs:
     """Return LOSVDs, templates and grids of some spaxels."""
-    with named_worker(), reading(Path(task.path)) as file:
+    with named_worker(), named_reader(), reading(Path(task.path)) as file:
         return read_model_inputs(file, task.normalization, task.spaxels)
 
 
@@ -67,7 +68,7 @@ def make_share(inputs: ModelInputs, peaks: NDArray[np.float32], task: Task) -> S
             lit_bins=lit,
             brightest=float(peaks.max()),
         )
-        with reading(Path(task.path)) as file:
+        with named_reader(), reading(Path(task.path)) as file:
             observed = read_observed(file, task.spaxels)
     return Share(operator, observed, task.start)
 
@@ -83,6 +84,11 @@ def size_of_share(share: Share) -> int:
     return share.operator.n_bytes + size_of_observed(share.observed)
 
 
+def size_of_varied(share: VariedShare) -> int:
+    """Return the bytes of its spectra: the operator is counted where it was made."""
+    return size_of_observed(share.observed)
+
+
 def size_of_observed(observed: Observed) -> int:
     """Return the bytes of spectra and weights."""
     return observed.data.nbytes + observed.inverse_noise.nbytes
@@ -96,5 +102,6 @@ def size_of_light(light: Light) -> int:
 # By these Dask decides where work is done, and whether memory runs out.
 sizeof.register(ModelInputs, size_of_inputs)
 sizeof.register(Share, size_of_share)
+sizeof.register(VariedShare, size_of_varied)
 sizeof.register(Observed, size_of_observed)
 sizeof.register(Light, size_of_light)

@@ -72,7 +72,12 @@ def strengths(values: Sequence[float]) -> list[Variation]:
     return [Variation(name=f"regularization {v:g}", regularization=float(v)) for v in values]
 
 
-def varied(share: Share, variation: Variation, x: Float, sigma: float) -> Share:
+@dataclass(frozen=True, slots=True)
+class VariedShare(Share):
+    """Spectra of a variation, with the operator that the share itself holds."""
+
+
+def varied(share: Share, variation: Variation, x: Float, sigma: float) -> VariedShare:
     """Return model and spectra of some spaxels for a variation.
 
     The noise of a spaxel depends on its number and the seed alone.
@@ -103,4 +108,6 @@ def varied(share: Share, variation: Variation, x: Float, sigma: float) -> Share:
         out = (numbers >= first) & (numbers < stop)
         weights = np.where(out[:, None], 0.0, weights)
         data = np.where(out[:, None], 0.0, data)
-    return replace(share, observed=replace(observed, data=data, inverse_noise=weights))
+    return VariedShare(
+        share.operator, replace(observed, data=data, inverse_noise=weights), share.first
+    )
