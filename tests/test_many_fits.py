@@ -152,6 +152,7 @@ def test_impossible_variations_are_refused(fitted):
         {"noise_seed": 1.5},
         {"regularization": -1.0},
         {"regularization": "auto"},
+        {"regularization": float("nan")},
         {"left_out": (3, 3)},
         {"left_out": (-1, 3)},
     ):
@@ -162,6 +163,8 @@ def test_impossible_variations_are_refused(fitted):
             jackknife(n_spaxels, n_blocks)
     with pytest.raises(InputError, match="no Variation"):
         list(fit_variations(fitted, ["noise"], verbose=False))
+    with pytest.raises(InputError, match="has 12: give jackknife"):
+        list(fit_variations(fitted, jackknife(13, 2), verbose=False))
     with pytest.raises(InputError, match="leave no voxel"):
         only(fitted, Variation(name="all", left_out=(0, 12)))
 

@@ -134,6 +134,12 @@ def make_basis(
         template_shape, _ = read_template_axes(file)
         normalization = solution_normalization(file)
         weights = read_orbit_weights(file, schema.X_ORBIT_WEIGHTS)
+    for variation in variations:
+        if variation.left_out is not None and variation.left_out[1] > dims["nSpat"]:
+            raise InputError(
+                f"{variation.name!r} leaves out spaxels up to {variation.left_out[1]}, but {path} "
+                f"has {dims['nSpat']}: give jackknife the number of spaxels of this file."
+            )
     with ExitStack() as stack:
         chosen = choose_model(path, replace(choice, normalization=normalization), stack)
     with reading(path) as file:

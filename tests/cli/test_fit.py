@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from cubefit import cli
 from cubefit.cli.root import main
-from cubefit.distributed import cluster
+from cubefit.distributed import connection
 from cubefit.pipeline_runner import PipelineRunner
 
 
@@ -60,7 +60,7 @@ def test_regularization_is_a_number_or_auto(populated, strength):
     ],
 )
 def test_errors_are_one_sentence(populated, monkeypatch, capsys, options, message):
-    monkeypatch.setattr(cluster, "CONNECT_S", 0.5)
+    monkeypatch.setattr(connection, "CONNECT_S", 0.5)
     monkeypatch.setattr("sys.argv", ["cubefit", "fit", str(populated), "--quiet", *options])
     with pytest.raises(SystemExit) as stop:
         main()

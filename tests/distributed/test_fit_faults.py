@@ -14,7 +14,7 @@ from tests.distributed.killing import DEADLINE_S, START_S, dask_process, fit, wo
 
 from cubefit.distributed.cluster import Cluster
 from cubefit.distributed.connection import connected
-from cubefit.errors import ClusterError
+from cubefit.errors import ClusterError, StaleError
 from cubefit.fit_tracker import TrackerConfig
 from cubefit.pipeline_runner import PipelineRunner
 from cubefit.store.file_status import file_status
@@ -26,8 +26,11 @@ import sys, time
 from tests.distributed.killing import fit
 from tests.distributed.test_fit_faults import BUSY
 from cubefit.distributed.connection import connected
+from cubefit.store.file_status import file_status
 
 def tell(number, x):
+    while number == 4 and ((now := file_status(sys.argv[1]).fit) is None or not now.resumable):
+        time.sleep(0.05)
     print(number, flush=True)
     time.sleep(0.1)
 
@@ -149,6 +152,36 @@ def wait_for(path):
     while not path.exists() or not path.stat().st_size:
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_all_workers_lost_at_once_come_back_to_the_same_bits(file_to_fit):
+    with connected(n_workers=2, threads=2) as client:
+        expected, _ = fit(file_to_fit, client, tracker=False)
+
+        def kill_all(number, x):
+            if number == 2:
+                for pid in client.run(os.getpid).values():
+                    os.kill(pid, signal.SIGKILL)
+
+        x, stats = fit(file_to_fit, client, tracker=False, on_epoch_end=kill_all)
+    assert stats["converged"]
+    np.testing.assert_array_equal(x, expected)
+
+
+def test_a_file_that_is_replaced_meanwhile_is_never_mixed_with_the_first(
+    file_to_fit, make_problem, tmp_path
+):
+    other = make_problem(S=12, L=60, seed=5).populate(tmp_path / "other.h5")
+    with connected(n_workers=2, threads=2) as client:
+
+        def replace(number, x):
+            if number == 2:
+                other.replace(file_to_fit)
+                for pid in client.run(os.getpid).values():
+                    os.kill(pid, signal.SIGKILL)
+
+        with pytest.raises(StaleError, match="was replaced by another file"):
+            fit(file_to_fit, client, tracker=False, on_epoch_end=replace)
 
 
 def test_workers_that_are_full_are_named_not_waited_for(file_to_fit, client, monkeypatch):

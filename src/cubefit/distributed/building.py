@@ -255,6 +255,10 @@ class Crew:
         if now - self._locked_since > LOCK_WAIT_S:
             raise LockedError(message)
 
+    def release(self) -> None:
+        """Let any worker take what is under way, should all be lost at once."""
+        self._session.release([*self._running, *self._templates.values()])
+
     def dismiss(self) -> None:
         """Let go of all that is under way."""
         self._cluster.client.cancel([*self._running, *self._templates.values()])
@@ -304,6 +308,7 @@ def fill_by_workers(
             if time.monotonic() > due:
                 due = time.monotonic() + POLL_S
                 look()
+                crew.release()
                 if not request:
                     crew.hand_out()
             n_bytes = crew.collect()

@@ -15,7 +15,7 @@ import distributed
 from distributed import get_worker
 
 from cubefit import __version__
-from cubefit.errors import ClusterError, StoreError
+from cubefit.errors import ClusterError, StaleError, StoreError
 from cubefit.threads import blas_threads, usable_memory
 
 HEAD_BYTES: Final = 4096
@@ -108,10 +108,12 @@ def named_reader() -> Iterator[None]:
     Raises
     ------
     ClusterError
-        In place of a StoreError.
+        In place of a StoreError, but for a StaleError, which is nobody's fault here.
     """
     try:
         yield
+    except StaleError:
+        raise
     except StoreError as error:
         raise ClusterError(
             f"Worker {get_worker().address} on {socket.gethostname()} cannot read its spaxels: "

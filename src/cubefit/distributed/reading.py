@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from dask.sizeof import sizeof
@@ -11,13 +14,14 @@ from numpy.typing import NDArray
 
 from cubefit.config import Normalization
 from cubefit.distributed.on_worker import all_threads, named_reader, named_worker
+from cubefit.errors import StaleError
 from cubefit.inverse.compressed import Light
 from cubefit.inverse.matrix_free import MatrixFreeOperator
 from cubefit.inverse.observed import Observed
 from cubefit.inverse.shares import Share
 from cubefit.inverse.variations import VariedShare
 from cubefit.store.handle import reading
-from cubefit.store.load import ModelInputs, read_model_inputs, read_observed
+from cubefit.store.load import ModelInputs, input_stamp, read_model_inputs, read_observed
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +32,35 @@ class Task:
     start: int
     stop: int
     normalization: Normalization
+    stamp: str
+    """Of the inputs that the other shares were read from, see `input_stamp`."""
 
     @property
     def spaxels(self) -> slice:
         """The spaxels."""
         return slice(self.start, self.stop)
 
+    @contextmanager
+    def opened(self) -> Iterator[Any]:
+        """Open the file, unless another has taken its place since the first share was read.
+
+        Raises
+        ------
+        StaleError
+            If one has.
+        """
+        with reading(Path(self.path)) as file:
+            if input_stamp(file) != self.stamp:
+                raise StaleError(
+                    f"{self.path} was replaced by another file while it was being fitted: call "
+                    "again, for a fit of what is there now."
+                )
+            yield file
+
 
 def read_inputs(task: Task) -> ModelInputs:
     """Return LOSVDs, templates and grids of some spaxels."""
-    with named_worker(), named_reader(), reading(Path(task.path)) as file:
+    with named_worker(), named_reader(), task.opened() as file:
         return read_model_inputs(file, task.normalization, task.spaxels)
 
 
@@ -68,7 +91,7 @@ def make_share(inputs: ModelInputs, peaks: NDArray[np.float32], task: Task) -> S
             lit_bins=lit,
             brightest=float(peaks.max()),
         )
-        with named_reader(), reading(Path(task.path)) as file:
+        with named_reader(), task.opened() as file:
             observed = read_observed(file, task.spaxels)
     return Share(operator, observed, task.start)
 

@@ -35,6 +35,11 @@ def sent_bytes(dask_worker: distributed.Worker) -> int:
     return int(dask_worker.transfer_outgoing_bytes_total)
 
 
+def unrestrict(keys: Sequence[str], dask_scheduler: distributed.Scheduler) -> None:
+    """Drop the restrictions of tasks; Dask puts in the scheduler that this runs on."""
+    dask_scheduler.set_restrictions({k: None for k in keys if k in dask_scheduler.tasks})
+
+
 def apply(held: Any, part: Callable[..., U], given: tuple[Any, ...]) -> U:
     """Return ``part(held, *given)``, computed alone on the worker."""
     with named_worker(), all_threads():
@@ -103,6 +108,14 @@ class Session:
         """Send what all workers need, once for each."""
         self._given_bytes += sizeof(given)
         return self.submit(hold, *given)
+
+    def release(self, futures: Sequence[Future]) -> None:
+        """Let tasks that were sent to certain workers run on any.
+
+        Dask does so by itself while a worker is left. Where none was, it does not give the tasks of
+        lost ones to those that come.
+        """
+        self.cluster.client.run_on_scheduler(unrestrict, [future.key for future in futures])
 
     def submit(self, function: Callable[..., Any], *given: Any, **options: Any) -> Future:
         """Submit one task."""

@@ -20,6 +20,8 @@ from cubefit.distributed import reading
 from cubefit.distributed.memory import require_memory
 from cubefit.distributed.session import Session, apply
 from cubefit.inverse.shares import Share, Shares, Sums, cut_evenly
+from cubefit.store.handle import reading as open_file
+from cubefit.store.load import input_stamp
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +108,9 @@ def read_shares(
     workers = cluster.workers
     bounds = cut_evenly(n_spaxels, min(n_shares or len(workers), n_spaxels))
     require_memory(cluster, dims, len(bounds))
-    tasks = [reading.Task(str(cluster.path), a, b, normalization) for a, b in bounds]
+    with open_file(cluster.path) as file:
+        stamp = input_stamp(file)
+    tasks = [reading.Task(str(cluster.path), a, b, normalization, stamp) for a, b in bounds]
     inputs = [
         session.submit(
             reading.read_inputs,
@@ -117,6 +121,8 @@ def read_shares(
         for i, task in enumerate(tasks)
     ]
     peaks = np.max(cluster.results(session.submit_each(reading.peaks_of, inputs)), axis=0)
+    # Each has its place now; should all workers be lost at once, any that comes is to take it.
+    session.release(inputs)
     shares = [
         session.submit(reading.make_share, one, peaks, task)
         for one, task in zip(inputs, tasks, strict=True)

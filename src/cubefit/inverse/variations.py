@@ -31,7 +31,7 @@ class Variation:
             require_whole("noise_seed", self.noise_seed, 0)
         if self.regularization is not None:
             require_real("regularization", self.regularization)
-            if self.regularization < 0:
+            if not 0 <= self.regularization < float("inf"):
                 raise ConfigError(
                     f"regularization={self.regularization}: must not be negative in {self.name!r}."
                 )

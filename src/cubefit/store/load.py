@@ -206,6 +206,11 @@ def read_spaxels_in_use(file: h5py.File) -> NDArray[np.bool_]:
     return np.concatenate([read_used(file, rows).any(axis=1) for rows in blocks])
 
 
+def input_stamp(file: h5py.File) -> str:
+    """Return what tells the inputs of a file from those of another, at a glance."""
+    return str(file.attrs.get(schema.ATTR_DIGEST, ""))
+
+
 def read_dims(file: h5py.File) -> dict[str, int]:
     """Return the ``dims`` attribute."""
     text = file.attrs.get(schema.ATTR_DIMS)

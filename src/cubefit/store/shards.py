@@ -231,10 +231,11 @@ def remove_unused_shards(path: Path) -> None:
     if not folder.is_dir():
         return
     with read_apart(path) as file:
-        used = {shard.path for shard in shards_of(file)}
+        # By name alone: of a file that was renamed together with its folder they stand elsewhere.
+        used = {shard.path.name for shard in shards_of(file)}
     for found in list(folder.iterdir()):
         owner = found.with_name(found.name.partition(".")[0] + ".h5")
-        if OWN_NAME.fullmatch(found.name) and owner not in used:
+        if OWN_NAME.fullmatch(found.name) and owner.name not in used:
             found.unlink(missing_ok=True)
     if not any(folder.iterdir()):
         folder.rmdir()
