@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.cases import NGC4365, medium_operator, medium_sizes, random_operator
+from benchmarks.cases import NGC4365, Sizes, medium_operator, medium_sizes, random_operator
 from benchmarks.machine import fraction_of_sgemm, peak_memory_gb, seconds
+from cubefit.inverse.routes import ThroughComponents, ThroughPopulations
+
+ROUTES = (ThroughComponents, ThroughPopulations)
 
 
 class RandomNGC4365:
@@ -45,3 +48,28 @@ class MediumOrbitLibrary:
     def track_fraction_of_sgemm(self) -> float:
         flops = medium_sizes().flops
         return fraction_of_sgemm(lambda: self.operator.matvec(self.x), flops, repeats=25)
+
+
+class FewSpaxels:
+    """A share of a cube of many components (V=100, C=400, P=150, L=500): both orders of products."""
+
+    def _ratio(self, n_spaxels: int) -> float:
+        sizes = Sizes(S=n_spaxels, V=100, C=400, P=150, L=500)
+        operator = random_operator(sizes)
+        x = np.random.default_rng(1).random((sizes.C, sizes.P), dtype=np.float32)
+        residual = np.ones((sizes.S, sizes.L), np.float32)
+        routes = [kind(operator._kernels, operator._shifted) for kind in ROUTES]  # noqa: SLF001
+        through_components, through_populations = (
+            seconds(lambda r=route: (r.spectra(x, sizes.S), r.gradient(residual, sizes.C)))
+            for route in routes
+        )
+        return through_components / through_populations
+
+    def setup(self) -> None:
+        pass
+
+    def track_gain_of_8_spaxels(self) -> float:
+        return self._ratio(8)
+
+    def track_gain_of_200_spaxels(self) -> float:
+        return self._ratio(200)

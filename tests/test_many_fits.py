@@ -161,8 +161,9 @@ def test_impossible_variations_are_refused(fitted):
     for n_spaxels, n_blocks in ((3, 4), (3, 1)):
         with pytest.raises(ConfigError, match="n_blocks"):
             jackknife(n_spaxels, n_blocks)
-    with pytest.raises(InputError, match="no Variation"):
-        list(fit_variations(fitted, ["noise"], verbose=False))
+    for wrong in (["noise"], 5, None):
+        with pytest.raises(InputError, match="no Variation"):
+            list(fit_variations(fitted, wrong, verbose=False))
     with pytest.raises(InputError, match="has 12: give jackknife"):
         list(fit_variations(fitted, jackknife(13, 2), verbose=False))
     with pytest.raises(InputError, match="leave no voxel"):

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubefit.config import BuildConfig, Normalization
+from cubefit.distributed.door import session_of
 from cubefit.errors import StaleError, StoreError
 from cubefit.gate import Gate
 from cubefit.interrupts import StopRequest, stop_requests
@@ -225,14 +226,6 @@ def tiles_done(path: Path) -> str:
     return f"{done} of {total} tiles of {path} are done; the same call goes on."
 
 
-def connect(client: Any, path: Path) -> Session:
-    """Return questions to the cluster of a client; Dask is not needed before."""
-    from cubefit.distributed.cluster import Cluster  # noqa: PLC0415 - an optional extra
-    from cubefit.distributed.session import Session  # noqa: PLC0415
-
-    return Session(Cluster(client, path))
-
-
 def require_shards(status: CubeStatus, path: Path, session: Session | None) -> None:
     """Raise StoreError where several processes would have to write to one file."""
     if session is not None and not status.shards:
@@ -318,7 +311,7 @@ def build_hypercube(
         stop_requests() as request,
     ):
         request.stop_at_once(tiles_done(path))
-        session = None if client is None else connect(client, path)
+        session = None if client is None else session_of(client, path)
         with sole_writer(path, "build") as lock:
             status = prepare_cube(path, config, session, overwrite=overwrite)
             lock.guard(path)

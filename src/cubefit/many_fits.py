@@ -223,10 +223,14 @@ def fit_variations(
     ClusterError
         See `cubefit.PipelineRunner.solve_all`.
     """
-    path, wanted = Path(path), list(variations)
+    path = Path(path)
+    wanted = list(variations) if isinstance(variations, Iterable) else [variations]
     for variation in wanted:
         if not isinstance(variation, Variation):
-            raise InputError(f"{variation!r} is no Variation: see noise_realisations, jackknife.")
+            raise InputError(
+                f"{variation!r} is no Variation: give a list of them, see noise_realisations, "
+                "jackknife, strengths."
+            )
     require_positive("at_once", at_once)
     choice = ModelChoice(method="exact", client=client, n_shares=n_shares)
     cfg = ExactCfg(gap_tolerance=gap_tolerance, max_rounds=max_rounds, max_memory_gb=max_memory_gb)

@@ -18,7 +18,8 @@ from cubefit.config import (
     require_choice,
     require_positive,
 )
-from cubefit.errors import ConfigError, DependencyError, MissingDataError
+from cubefit.distributed.door import session_of
+from cubefit.errors import ConfigError, MissingDataError, StoreError
 from cubefit.hypercube_reader import HyperCubeReader
 from cubefit.inverse.matrix_free import MatrixFreeOperator
 from cubefit.inverse.misfit import Misfit
@@ -28,6 +29,8 @@ from cubefit.store.digests import InputDigests, digest_inputs
 from cubefit.store.handle import reading
 from cubefit.store.load import read_dims, read_model_inputs, read_observed
 from cubefit.store.results import acting_cube, own_normalization
+from cubefit.store.shards import missing_words
+from cubefit.store.tiles import read_status
 
 logger = logging.getLogger(__name__)
 
@@ -52,17 +55,18 @@ class ModelChoice:
         require_positive("n_shares", self.n_shares)
         if self.client is None:
             if self.n_shares is not None:
-                raise ConfigError("n_shares= belongs to a fit on a cluster: pass client=, too.")
+                raise ConfigError(
+                    "n_shares= belongs to a fit on a cluster: pass client=, too (on the command "
+                    "line --workers or --scheduler)."
+                )
             return
         if self.method != "exact":
             raise ConfigError(
-                f"A fit on a cluster (client=) needs method='exact', not {self.method!r}: Kaczmarz "
+                f"A fit on a cluster needs method='exact', not {self.method!r}: Kaczmarz "
                 "visits one spaxel after the other."
             )
         if self.operator == "stored":
-            raise ConfigError(
-                "A fit on a cluster (client=) runs matrix-free: leave operator='stored' out."
-            )
+            raise ConfigError("A fit on a cluster runs matrix-free: leave operator='stored' out.")
 
 
 class ChosenModel(NamedTuple):
@@ -98,25 +102,17 @@ def choose_model(path: Path, choice: ModelChoice, stack: ExitStack) -> ChosenMod
         return model_on_cluster(path, choice)
     with reading(path) as file:
         observed, digests = read_observed(file), digest_inputs(file)
-    chosen = choose_operator(
-        path, choice.operator, choice.normalization, digests.models, choice.method, stack
-    )
+    chosen = choose_operator(path, choice, digests.models, stack)
     misfit = Misfit(one_share(chosen.operator, observed))
     return ChosenModel(misfit, chosen.normalization, chosen.name, digests)
 
 
 def model_on_cluster(path: Path, choice: ModelChoice) -> ChosenModel:
     """Return model and data in shares on a cluster; this process reads none of them."""
-    try:
-        from cubefit.distributed.cluster import Cluster  # noqa: PLC0415 - an optional extra
-        from cubefit.distributed.digests import WorkerDigests  # noqa: PLC0415
-        from cubefit.distributed.session import Session  # noqa: PLC0415
-        from cubefit.distributed.shares import read_shares  # noqa: PLC0415
-    except ImportError as error:
-        raise DependencyError(
-            f'A fit on a cluster needs {error.name}: pip install "cubefit[distributed]".'
-        ) from error
-    session = Session(Cluster(choice.client, path))
+    session = session_of(choice.client, path)
+    from cubefit.distributed.digests import WorkerDigests  # noqa: PLC0415 - an optional extra
+    from cubefit.distributed.shares import read_shares  # noqa: PLC0415
+
     with reading(path) as file:
         acting = choice.normalization or own_normalization(file)
         dims, digests = read_dims(file), digest_inputs(file, WorkerDigests(session))
@@ -133,36 +129,14 @@ class ChosenOperator(NamedTuple):
 
 
 def choose_operator(
-    path: Path,
-    kind: OperatorKind,
-    normalization: Normalization | None,
-    digest: str,
-    method: Method,
-    stack: ExitStack,
+    path: Path, choice: ModelChoice, digest: str, stack: ExitStack
 ) -> ChosenOperator:
-    """Return the operator of a fit.
+    """Return the operator of a fit in this process; ``digest`` is `digest_of_models` of the file.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    kind : str
-        ``auto`` takes a finished HyperCube for Kaczmarz; the exact method computes in float64 from
-        LOSVDs and templates, which is faster than to read the HyperCube.
-    normalization : str, optional
-        That was asked for.
-    digest : str
-        `digest_of_models` of the file.
-    method : str
-        Of the fit.
-    stack : ExitStack
-        Closes the file at its end.
-
-    Raises
-    ------
-    MissingDataError
-        If a HyperCube is asked for and not there.
+    ``auto`` takes a finished HyperCube for Kaczmarz; the exact method computes in float64 from
+    LOSVDs and templates, which is faster than to read the HyperCube.
     """
+    kind, method, normalization = choice.operator, choice.method, choice.normalization
     dtype = np.float64 if method == "exact" else np.float32
     with reading(path) as file:
         if kind == "matrix-free" or (kind == "auto" and method == "exact"):
@@ -170,6 +144,9 @@ def choose_operator(
         else:
             stored, acting = acting_cube(file, path, normalization, digest)
         if kind == "stored" and not stored:
+            status = read_status(file)
+            if status is not None and status.missing:
+                raise StoreError(f"Of the HyperCube of {path} {missing_words(status.missing)}.")
             raise MissingDataError(
                 f"{path} has no finished HyperCube: run build_hypercube, or fit with "
                 "operator='matrix-free'."

@@ -12,6 +12,7 @@ import pytest
 from distributed import Client
 from tests.distributed.killing import DEADLINE_S, START_S, dask_process, fit, worker_killer
 
+from cubefit.distributed import reading
 from cubefit.distributed.cluster import Cluster
 from cubefit.distributed.connection import connected
 from cubefit.errors import ClusterError, StaleError
@@ -49,6 +50,36 @@ def test_a_fit_whose_workers_are_killed_ends_with_the_same_bits(file_to_fit, see
     assert killed
     assert stats["converged"]
     np.testing.assert_array_equal(x, expected)
+
+
+def note_reads(place, dask_worker):
+    """Write down what this worker reads; one that takes its place writes nothing."""
+    original = reading.read_model_inputs
+
+    def noted(file, normalization, spaxels):
+        with open(place, "a", encoding="utf-8") as log:  # noqa: PTH123
+            log.write(f"{os.getpid()} {spaxels.start}\n")
+        return original(file, normalization, spaxels)
+
+    reading.read_model_inputs = noted
+
+
+def test_a_killed_worker_costs_its_own_shares_only(file_to_fit, tmp_path):
+    place = tmp_path / "reads"
+    with connected(n_workers=2, threads=2) as client:
+        client.run(note_reads, str(place))
+
+        def kill_one(number, x):
+            if number == 2:
+                os.kill(min(client.run(os.getpid).values()), signal.SIGKILL)
+
+        fit(file_to_fit, client, tracker=False, n_shares=4, on_epoch_end=kill_one)
+        survivors = {str(pid) for pid in client.run(os.getpid).values()}
+    reads = [tuple(line.split()) for line in place.read_text().splitlines()]
+    assert {start for _, start in reads} == {"0", "3", "6", "9"}
+    kept = [start for pid, start in reads if pid in survivors]
+    assert kept
+    assert len(kept) == len(set(kept))
 
 
 def test_a_killed_client_is_gone_on_from_with_other_workers(file_to_fit, client, tmp_path):

@@ -1,18 +1,23 @@
 """Shares on a cluster are one share: the same sums, the same fit, the same bits."""
 
+import sys
+
 import h5py
 import numpy as np
 import pytest
 
 from cubefit.distributed.digests import WorkerDigests
 from cubefit.distributed.session import added
-from cubefit.distributed.shares import read_shares
-from cubefit.errors import ConfigError, InputError
+from cubefit.distributed.shares import DaskShares, read_shares
+from cubefit.errors import ConfigError, DependencyError, InputError
+from cubefit.hypercube_builder import build_hypercube
 from cubefit.inverse.compressed import CompressedModel
 from cubefit.inverse.misfit import Misfit
 from cubefit.inverse.operators import Members
 from cubefit.inverse.seeds import jacobi_seed
 from cubefit.inverse.shares import one_share
+from cubefit.inverse.variations import strengths
+from cubefit.many_fits import fit_variations
 from cubefit.model_choice import matrix_free
 from cubefit.pipeline_runner import PipelineRunner
 from cubefit.store.digests import digest_inputs
@@ -132,3 +137,35 @@ def test_a_bad_voxel_is_named_by_its_number_in_the_cube(client, make_problem, tm
         file["/DataCube"][9, 4] = np.nan
     with pytest.raises(InputError, match="first at spaxel 9, pixel 4"):
         PipelineRunner(path).solve_all(method="exact", client=client, n_shares=3, verbose=False)
+
+
+def as_it_is(held, x):
+    return (held * x,)
+
+
+def test_a_round_moves_no_more_than_four_copies_of_x_for_each_worker(session):
+    shares = DaskShares(session, session.submit_each(float, range(4)))
+    x = np.random.default_rng(1).random(100_000)
+    shares.total(as_it_is, x)
+    before = session.moved_bytes()
+    for _ in range(3):
+        np.testing.assert_allclose(shares.total(as_it_is, x)[0], 6.0 * x)
+    copies = (session.moved_bytes() - before) / 3 / x.nbytes / 2
+    assert 1.0 < copies <= 4.0
+
+
+def test_without_dask_every_way_in_names_the_extra(populated, client, monkeypatch):
+    for name in ("cluster", "session"):
+        monkeypatch.setitem(sys.modules, f"cubefit.distributed.{name}", None)
+    for work in (
+        lambda: PipelineRunner(populated).solve_all(method="exact", client=client, verbose=False),
+        lambda: build_hypercube(populated, client=client, verbose=False),
+        lambda: list(fit_variations(fitted(populated), strengths([0.1]), client=client)),
+    ):
+        with pytest.raises(DependencyError, match=r'pip install "cubefit\[distributed\]"'):
+            work()
+
+
+def fitted(path):
+    PipelineRunner(path).solve_all(method="exact", verbose=False)
+    return path

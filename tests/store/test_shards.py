@@ -21,9 +21,11 @@ from cubefit.store.cube_creation import create_sharded_cube
 from cubefit.store.digests import digest_of_models
 from cubefit.store.file_info import file_info
 from cubefit.store.file_status import file_status
+from cubefit.store.gather import gather_hypercube
 from cubefit.store.handle import amending, open_h5, reading
 from cubefit.store.shards import planned_shards, shards_folder, stored_models
 from cubefit.store.snapshot import read_snapshot
+from cubefit.store.status_rows import status_rows
 from cubefit.store.tiles import TileGrid, TileWriter, read_status
 
 TILES = {"S_chunk": 3, "C_chunk": 2, "P_chunk": 5, "verbose": False}
@@ -154,6 +156,44 @@ def test_file_and_folder_move_together(sharded, built, tmp_path):
     shutil.move(shards_folder(sharded), new / shards_folder(sharded).name)
     with HyperCubeReader(built) as one, HyperCubeReader(new / "renamed.h5") as many:
         np.testing.assert_array_equal(one.plane(4), many.plane(4))
+
+
+def renamed_with_its_folder(sharded, folder):
+    folder.mkdir()
+    shutil.move(sharded, folder / "other.h5")
+    shutil.move(shards_folder(sharded), shards_folder(folder / "other.h5"))
+    return folder / "other.h5"
+
+
+def test_file_and_folder_may_be_renamed_together(sharded, built, tmp_path):
+    other = renamed_with_its_folder(sharded, tmp_path / "elsewhere")
+    names = sorted(path.name for path in shards_folder(other).iterdir())
+    with reading(other) as file:
+        status = read_status(file)
+    assert status.complete
+    assert not status.missing
+    with HyperCubeReader(built) as one, HyperCubeReader(other) as many:
+        np.testing.assert_array_equal(one.plane(3), many.plane(3))
+    build_hypercube(other, **TILES)
+    assert sorted(path.name for path in shards_folder(other).iterdir()) == names
+
+
+def test_a_copy_goes_by_its_own_folder(sharded, tmp_path):
+    copy = sharded.with_name("copy.h5")
+    shutil.copy(sharded, copy)
+    shutil.copytree(shards_folder(sharded), shards_folder(copy))
+    with reading(copy) as file:
+        assert {shard.path.parent for shard in read_status(file).shards} == {shards_folder(copy)}
+    gather_hypercube(copy, verbose=False)
+    assert shards_folder(sharded).is_dir()
+    assert not shards_folder(copy).exists()
+
+
+def test_a_fit_from_shards_that_are_missing_says_so(sharded):
+    shutil.move(shards_folder(sharded), sharded.with_name("away"))
+    with pytest.raises(StoreError, match="shard files are missing, first"):
+        PipelineRunner(sharded).solve_all(operator="stored", verbose=False)
+    assert "shard files are missing" in status_rows(file_status(sharded))["built"]
 
 
 def test_a_missing_shard_is_named_and_built_anew(sharded, built):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -142,7 +143,7 @@ class Cluster:
 
         def look() -> None:
             nonlocal since, told
-            status = self.status_of_workers()
+            status: dict[str, str] = self.ask_scheduler(status_by_address)
             if "running" in status.values():
                 since, told = time.monotonic(), False
             elif status and time.monotonic() - since > PAUSE_WAIT_S:
@@ -183,29 +184,23 @@ class Cluster:
         ClusterError
             If the scheduler is lost.
         """
-        self.require_scheduler()
-        try:
+        with self._or_lost():
             return dict(self.client.run(question, on_error="ignore"))
-        except (CancelledError, CommClosedError, OSError, TimeoutError) as error:
-            raise self._lost() from error
 
-    def n_workers(self) -> int:
-        """Return how many workers are alive now."""
-        return len(self.addresses())
-
-    def status_of_workers(self) -> dict[str, str]:
-        """Return what Dask says of each worker, by address: running, paused...
+    def ask_scheduler(self, question: Callable[..., Any], *given: Any) -> Any:
+        """Return the answer of the scheduler.
 
         Raises
         ------
         ClusterError
-            If the scheduler is lost.
+            If it is lost.
         """
-        self.require_scheduler()
-        try:
-            return dict(self.client.run_on_scheduler(status_by_address))
-        except (CancelledError, CommClosedError, OSError, TimeoutError) as error:
-            raise self._lost() from error
+        with self._or_lost():
+            return self.client.run_on_scheduler(question, *given)
+
+    def n_workers(self) -> int:
+        """Return how many workers are alive now."""
+        return len(self.addresses())
 
     def addresses(self) -> list[str]:
         """Return the addresses of the workers that are alive now.
@@ -215,9 +210,15 @@ class Cluster:
         ClusterError
             If the scheduler is lost.
         """
+        with self._or_lost():
+            return list(self.client.nthreads())
+
+    @contextmanager
+    def _or_lost(self) -> Iterator[None]:
+        """Let an error of the connection say that the scheduler is lost."""
         self.require_scheduler()
         try:
-            return list(self.client.nthreads())
+            yield
         except (CancelledError, CommClosedError, OSError, TimeoutError) as error:
             raise self._lost() from error
 

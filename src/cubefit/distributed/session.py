@@ -115,7 +115,7 @@ class Session:
         Dask does so by itself while a worker is left. Where none was, it does not give the tasks of
         lost ones to those that come.
         """
-        self.cluster.client.run_on_scheduler(unrestrict, [future.key for future in futures])
+        self.cluster.ask_scheduler(unrestrict, [future.key for future in futures])
 
     def submit(self, function: Callable[..., Any], *given: Any, **options: Any) -> Future:
         """Submit one task."""

@@ -33,7 +33,8 @@ class Variation:
             require_real("regularization", self.regularization)
             if not 0 <= self.regularization < float("inf"):
                 raise ConfigError(
-                    f"regularization={self.regularization}: must not be negative in {self.name!r}."
+                    f"regularization={self.regularization} in {self.name!r}: give a finite number "
+                    "of at least 0."
                 )
         if self.left_out is not None:
             first, stop = self.left_out

@@ -60,6 +60,8 @@ class BuildState:
     """Of the build under way; NaN where there is none."""
     left_s: float
     """Until that build ends."""
+    shards_missing: int = 0
+    """Files that it lies in and that are not there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +182,7 @@ def build_state(file: h5py.File, writer: Owner | str | None) -> BuildState | Non
         tiles_total=status.done.size,
         tiles_per_s=rate,
         left_s=(status.done.size - n_done) / rate if rate > 0 else NAN,
+        shards_missing=len(status.missing),
     )
 
 

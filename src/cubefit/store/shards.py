@@ -124,15 +124,22 @@ def link_shards(
 
 
 def shards_of(file: h5py.File) -> list[Shard]:
-    """Return the shards of the HyperCube in an open file; none of one that lies in the file."""
+    """Return the shards of the HyperCube in an open file; none of one that lies in the file.
+
+    They are in the folder of the file's name, of one that was renamed together with it, too; else
+    where HDF5 looks for them.
+    """
     models = file.get(schema.MODELS.path)
     if models is None or not models.is_virtual:
         return []
-    folder = path_of(file).resolve().parent
-    found = []
+    path, found = path_of(file), []
+    folder, own = path.resolve().parent, shards_folder(path)
     for source in models.virtual_sources():
         starts, lasts = source.vspace.get_select_bounds()
-        found.append(Shard(int(starts[0]), int(lasts[0]) + 1, folder / source.file_name))
+        recorded = folder / source.file_name
+        here = own / recorded.name
+        where = here if here.exists() else recorded
+        found.append(Shard(int(starts[0]), int(lasts[0]) + 1, where))
     return sorted(found)
 
 

@@ -22,7 +22,8 @@ def build_rows(build: BuildState) -> dict[str, str]:
     return {
         "models": f"(S, C, P, L) = {build.shape}, {size(build.n_bytes)}, "
         f"normalization {build.normalization}, compression {build.compression}",
-        "built": tiles_told(build),
+        "built": tiles_told(build)
+        + (f"; {build.shards_missing} shard files are missing" if build.shards_missing else ""),
     }
 
 
