@@ -6,7 +6,7 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from cubefit.demo import Mock, make_mock
 from cubefit.inverse.matrix_free import MatrixFreeOperator
@@ -32,12 +32,12 @@ class Sizes(NamedTuple):
 NGC4365 = Sizes(S=2854, V=201, C=207, P=360, L=724)
 
 
-def random_operator(sizes: Sizes) -> MatrixFreeOperator:
+def random_operator(sizes: Sizes, dtype: DTypeLike = np.float32) -> MatrixFreeOperator:
     """Return an operator of random non-negative inputs."""
     rng = np.random.default_rng(0)
     losvd = rng.random((sizes.S, sizes.V, sizes.C), dtype=np.float32)
     shifted = rng.random((sizes.V, sizes.P, sizes.L), dtype=np.float32)
-    return MatrixFreeOperator(losvd, shifted)
+    return MatrixFreeOperator(losvd, shifted, dtype=dtype)
 
 
 @cache

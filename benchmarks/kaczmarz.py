@@ -51,9 +51,13 @@ class MediumEpoch:
             rng = np.random.default_rng([CONFIG.seed, 0, s])
             pixels = draw_pixels(used[s], CONFIG, rng)
             rows = self.operator.rows(int(s), pixels)
-            flat = np.matmul(rows.losvd.T, rows.shifted).reshape(pixels.size, -1)
+            # Components without light in the spaxel have no place in its rows.
+            formed = np.zeros((pixels.size, *self.start.shape), np.float32)
+            formed[:, rows.components] = np.matmul(rows.losvd.T, rows.shifted)
             # In the rows' own scale the unknowns are x times that scale; projections are the same.
-            project_each_row(flat, self.observed.data[s, pixels], x, CONFIG.lr)
+            project_each_row(
+                formed.reshape(pixels.size, -1), self.observed.data[s, pixels], x, CONFIG.lr
+            )
             scale = rows.scale
         return x / scale
 

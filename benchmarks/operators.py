@@ -51,13 +51,13 @@ class MediumOrbitLibrary:
 
 
 class FewSpaxels:
-    """A share of a cube of many components (V=100, C=400, P=150, L=500): both orders of products."""
+    """Few spaxels of many components (V=100, C=400, P=150, L=500): both orders of products."""
 
     def _ratio(self, n_spaxels: int) -> float:
         sizes = Sizes(S=n_spaxels, V=100, C=400, P=150, L=500)
-        operator = random_operator(sizes)
-        x = np.random.default_rng(1).random((sizes.C, sizes.P), dtype=np.float32)
-        residual = np.ones((sizes.S, sizes.L), np.float32)
+        operator = random_operator(sizes, np.float64)
+        x = np.random.default_rng(1).random((sizes.C, sizes.P))
+        residual = np.ones((sizes.S, sizes.L))
         routes = [kind(operator._kernels, operator._shifted) for kind in ROUTES]  # noqa: SLF001
         through_components, through_populations = (
             seconds(lambda r=route: (r.spectra(x, sizes.S), r.gradient(residual, sizes.C)))

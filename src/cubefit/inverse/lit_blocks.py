@@ -124,9 +124,7 @@ class LitKernels:
 
         ``n_pixels`` is the length of a spectrum, which decides how many make a chunk.
         """
-        lit: list[NDArray[np.bool_]] = [
-            np.asarray(_scaled(losvd[block.spaxels], scale, dtype).any(axis=0)) for block in blocks
-        ]
+        lit = [_lit_pairs(losvd, scale, dtype, block) for block in blocks]
         union = np.zeros(losvd.shape[1:], bool)
         for own in lit:
             union |= own
@@ -138,9 +136,15 @@ class LitKernels:
         chunks = tuple(Chunk.of(union, first, stop) for first, stop in ranges)
         held = []
         for block, own in zip(blocks, lit, strict=True):
-            values = _scaled(losvd[block.spaxels][:, :, order], scale, dtype)
-            parts = tuple(_part_of(values, own, union, *span) for span in ranges)
-            held.append(LitBlock(block.spaxels, block.components, parts))
+            parts = []
+            for first, stop in ranges:
+                chunk = Chunk.of(own, first, stop)
+                kernels = np.empty((len(block.spaxels), chunk.n_rows), dtype)
+                for number, rows, components in chunk.bins:
+                    plane = losvd[block.spaxels, number][:, order[components]]
+                    kernels[:, rows] = _scaled(plane, scale, dtype)
+                parts.append(Part(chunk, kernels, _places(own, union, slice(first, stop))))
+            held.append(LitBlock(block.spaxels, block.components, tuple(parts)))
         return cls(tuple(held), chunks, order)
 
     @property
@@ -163,6 +167,17 @@ def _scaled(
     return result
 
 
+def _lit_pairs(
+    losvd: NDArray[np.floating], scale: float, dtype: np.dtype[Any], block: LightBlock
+) -> NDArray[np.bool_]:
+    """Return which pairs (V, C) hold light in a block; bin by bin, for copies are large."""
+    lit = [
+        _scaled(losvd[block.spaxels, number], scale, dtype).any(axis=0)
+        for number in range(losvd.shape[1])
+    ]
+    return np.array(lit)
+
+
 def _filled(lit: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return which pairs (V, C) lie from the first to the last component with light in a bin."""
     before = np.logical_or.accumulate(lit, axis=1)
@@ -183,16 +198,9 @@ def _cut(counts: NDArray[np.intp], most: int) -> list[tuple[int, int]]:
     return ranges
 
 
-def _part_of(
-    values: NDArray[np.floating],
-    own: NDArray[np.bool_],
-    union: NDArray[np.bool_],
-    first: int,
-    stop: int,
-) -> Part:
-    """Return the part of a block's LOSVDs (n, V, C) in a range of velocity bins."""
-    span = slice(first, stop)
-    places = np.flatnonzero(own[span][union[span]])
-    is_all = len(places) == int(union[span].sum())
-    kernels = np.ascontiguousarray(values[:, span][:, own[span]])
-    return Part(Chunk.of(own, first, stop), kernels, None if is_all else places)
+def _places(
+    own: NDArray[np.bool_], union: NDArray[np.bool_], span: slice
+) -> NDArray[np.intp] | None:
+    """Return where a block's pairs stand among those of all blocks; None if these are no more."""
+    among = own[span][union[span]]
+    return None if among.all() else np.flatnonzero(among)

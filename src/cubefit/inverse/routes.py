@@ -14,22 +14,12 @@ from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import get_blas_funcs
 
 from cubefit.inverse.lit_blocks import LitBlock, LitKernels
 from cubefit.inverse.operators import Float
 
 BATCH_BYTES: Final = 32_000_000
 """Weights by spaxel, velocity bin and template that are made at a time."""
-
-
-def add_product(
-    left: NDArray[np.floating], right: NDArray[np.floating], result: NDArray[np.floating]
-) -> None:
-    """Add ``left @ right`` to ``result`` in place; all of one dtype and in C order."""
-    if left.shape[1]:
-        gemm = get_blas_funcs("gemm", dtype=result.dtype)
-        gemm(1.0, right.T, left.T, beta=1.0, c=result.T, overwrite_c=True)
 
 
 def in_own_order(ordered: Float, order: NDArray[np.intp]) -> Float:
@@ -66,14 +56,15 @@ class ThroughComponents:
         light = [np.zeros((len(block.spaxels), L), weights.dtype) for block in blocks]
         # One for all chunks: new memory is handed out page by page, which took 5 % of a pass.
         workspace = np.empty((self.kernels.most_rows, L), weights.dtype)
+        spare = [np.empty_like(own) for own in light]
         for i, chunk in enumerate(self.kernels.chunks):
             broadened = workspace[: chunk.n_rows]
             for number, rows, components in chunk.bins:
                 np.matmul(weights[components], self.shifted[:, number].T, out=broadened[rows])
-            for block, own in zip(blocks, light, strict=True):
+            for block, own, more in zip(blocks, light, spare, strict=True):
                 places = block.parts[i].places
                 seen = broadened if places is None else broadened[places]
-                add_product(block.parts[i].kernels, seen, own)
+                np.add(own, np.matmul(block.parts[i].kernels, seen, out=more), out=own)
         model = np.zeros((n_spaxels, L))
         for block, own in zip(blocks, light, strict=True):
             model[block.spaxels] = own
