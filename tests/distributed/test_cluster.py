@@ -3,9 +3,11 @@
 import json
 import os
 import threading
+import time
 
+import numpy as np
 import pytest
-from distributed import Client
+from distributed import Client, LocalCluster
 from threadpoolctl import threadpool_info
 
 from cubefit.distributed.cluster import Cluster, require_client
@@ -78,6 +80,26 @@ def test_workers_that_die_of_the_same_task_are_named(file_to_fit):
         session = Session(Cluster(client, file_to_fit))
         future = session.submit(apply, None, die, ())
         with pytest.raises(ClusterError, match=r"Worker tcp.*died.*out of memory.*--memory-limit"):
+            session.cluster.result(future)
+
+
+def fill(held):
+    """Take more memory than the worker may, for longer than its nanny needs to see it."""
+    taken = np.ones(100_000_000)
+    time.sleep(20.0)
+    return taken.size
+
+
+def test_a_worker_over_its_limit_is_named(file_to_fit):
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, memory_limit="500MB", dashboard_address=":0"
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        session = Session(Cluster(client, file_to_fit))
+        future = session.submit(apply, None, fill, ())
+        with pytest.raises(ClusterError, match=r"(0\.5 GB each|is paused).*--memory-limit"):
             session.cluster.result(future)
 
 

@@ -4,9 +4,13 @@ import json
 
 from tests.distributed.killing import fit
 
+from cubefit import hypercube_builder
 from cubefit.config import TrackerConfig
 from cubefit.dashboard.header import Header
+from cubefit.distributed import building
+from cubefit.hypercube_builder import build_hypercube
 from cubefit.live import LiveFile
+from cubefit.progress import Progress
 from cubefit.store.file_status import file_status
 from cubefit.store.status_rows import status_rows
 
@@ -40,6 +44,26 @@ def test_a_fit_on_a_cluster_is_seen_as_such(client, file_to_fit, monkeypatch):
     assert json.loads(json.dumps(seen[-1].as_json()))["cluster"]["rounds"] == rounds[-1]
     assert f'href="{client.dashboard_link}"' in pages[-1]
     assert "2 workers, 3 shares" in pages[-1]
+
+
+def test_a_build_on_a_cluster_is_seen_as_such(client, populated, monkeypatch):
+    monkeypatch.setattr(hypercube_builder, "TELL_EVERY_S", 0.0)
+    monkeypatch.setattr(building, "TURN_S", 0.0)
+    seen = []
+
+    class Watched(Progress):
+        def advance(self, *given):
+            seen.append(file_status(populated).cluster)
+            super().advance(*given)
+
+    monkeypatch.setattr(hypercube_builder, "Progress", Watched)
+    tiles = {"S_chunk": 3, "C_chunk": 2, "P_chunk": 5}
+    build_hypercube(populated, **tiles, client=client, verbose=False)
+    told = [state for state in seen if state is not None]
+    assert told
+    assert {(state.workers, state.shares) for state in told} == {(2, 3)}
+    assert told[-1].moved_bytes > 0
+    assert file_status(populated).cluster is None
 
 
 def test_a_fit_on_one_machine_says_nothing_of_clusters(file_to_fit):

@@ -64,6 +64,8 @@ class ThroughComponents:
             for block, own, more in zip(blocks, light, spare, strict=True):
                 places = block.parts[i].places
                 seen = broadened if places is None else broadened[places]
+                # By NumPy alone: SciPy's BLAS has threads of its own, and two pools of two on two
+                # cores took four times as long.
                 np.add(own, np.matmul(block.parts[i].kernels, seen, out=more), out=own)
         model = np.zeros((n_spaxels, L))
         for block, own in zip(blocks, light, strict=True):
