@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.cases import medium_mock
 from benchmarks.machine import peak_memory_gb, sequential_write_bytes_per_s
 from cubefit.hypercube_builder import build_hypercube
-from cubefit.kz_fitSpec import populate
+from cubefit.npz_inputs import populate
 
 N_SPAXELS = 98
 """Spaxels of the medium case that are built: 5.0 GB."""

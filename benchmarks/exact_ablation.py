@@ -114,7 +114,7 @@ class Ablation:
         priors = PriorCfg(regularization=0.1, total_weight=TOTAL)
         plan = PriorPlan(priors, self.case.template_shape, self.case.weights)
         exact, before = self.exact()
-        exact = plan.with_smoothness(plan.with_ratio(exact), 0.1, TOTAL)
+        exact = plan.with_smoothness(plan.with_ratio(exact, TOTAL), 0.1, TOTAL)
         for tolerance in (3e-3, 1e-3, 3e-4, 1e-4):
             with changed(exact_module, "PRECONDITIONER_TOLERANCE", tolerance):
                 name = f"smooth, preconditioner to {tolerance:.0e}"

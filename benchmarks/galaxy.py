@@ -92,7 +92,7 @@ class _Recovery(_Run):
     def track_chi2_over_that_of_noise(self) -> float:
         """One is perfect."""
         chi2: float = self.fitted.report.stats["chi2_per_voxel"]
-        return chi2 / self.fitted.report.noise_chi2
+        return float(chi2 / self.fitted.report.noise_chi2)
 
     def track_seconds(self) -> float:
         """From files to products, making of the files included."""

@@ -73,7 +73,7 @@ class ReadCube:
             ours()
             times.append((middle - start, time.perf_counter() - middle))
         yardstick, found = (median(column) for column in zip(*times[1:], strict=True))
-        return yardstick / found
+        return float(yardstick / found)
 
     def track_blocks_over_astropy(self) -> float:
         """Flux, noise and mask of every voxel, streamed."""

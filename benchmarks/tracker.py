@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.cases import medium_mock
 from cubefit import FitTracker, PipelineRunner, TrackerConfig
-from cubefit.kz_fitSpec import populate
+from cubefit.npz_inputs import populate
 from cubefit.threads import usable_cores
 
 EPOCHS = 6

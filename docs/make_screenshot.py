@@ -20,4 +20,7 @@ with tempfile.TemporaryDirectory() as folder:
     with Dashboard(report.fit.h5_path) as served, Browser() as browser:
         browser.open(served.url)
         browser.until(lambda: browser.drawn("spectrum")["model"], "the spectrum is drawn")
+        below = browser.run("return document.documentElement.scrollHeight - window.innerHeight")
+        size = browser.driver.get_window_size()
+        browser.driver.set_window_size(size["width"], size["height"] + max(below, 0))
         browser.driver.save_screenshot(str(PICTURE))

@@ -12,6 +12,7 @@ import pytest
 from cubefit.demo import make_mock
 from cubefit.errors import InputError
 from cubefit.kz_fitSpec import fit_arrays, main, read_arrays
+from cubefit.results import FitResult
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,17 @@ def test_missing_and_unknown_arrays_are_named(tmp_path, arrays):
     np.savez(path, **{k: v for k, v in arrays.items() if k != "losvd"}, lsvd=arrays["losvd"])
     with pytest.raises(InputError, match=r"lacks \['losvd'\].*unknown arrays \['lsvd'\]"):
         read_arrays(path)
+
+
+def test_texts_are_kept_and_nothing_else_is_a_text(tmp_path, arrays):
+    texts = {"name": np.array("NGC 4365"), "pixel_unit": np.array("arcsec")}
+    fit_arrays(arrays | texts, tmp_path / "a", epochs=1, build=False, verbose=False)
+    seen = FitResult.from_file(tmp_path / "a" / "cube.h5").observation
+    assert (seen.name, seen.flux_unit, seen.pixel_unit) == ("NGC 4365", "", "arcsec")
+    for wrong in (np.array(3.0), np.array(["NGC", "4365"])):
+        with pytest.raises(InputError, match=r"name is of type .* give one text"):
+            fit_arrays(arrays | {"name": wrong}, tmp_path / "b", epochs=1, verbose=False)
+    assert not (tmp_path / "b" / "cube.h5").exists()
 
 
 @pytest.mark.parametrize("content", [b"text", b"", b"PK\x03\x04 cut short"])

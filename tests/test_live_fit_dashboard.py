@@ -11,6 +11,7 @@ from cubefit.errors import InputError, StoreError
 from cubefit.hypercube_builder import build_hypercube
 from cubefit.live import LiveFile
 from cubefit.live_fit_dashboard import draw_look, render_dashboard, watch_dashboard
+from cubefit.observation import Observation
 from cubefit.pipeline_runner import PipelineRunner
 
 
@@ -118,6 +119,14 @@ def test_it_does_without_what_a_file_does_not_have(galaxy, problem, missing, tmp
         "Spaxels in order" if missing == "binnum" else "x [as given]"
     )
     assert bool(words(found["plane"])) == (missing == "template_axes")
+
+
+def test_the_still_picture_has_the_units_of_the_file(problem, tmp_path):
+    seen = Observation(flux_unit="1e-20 erg/s/cm^2/AA", pixel_unit="arcsec")
+    place = {"binnum": np.arange(7), "xpix": np.arange(7.0), "ypix": np.zeros(7)}
+    _, found = panels(problem.populate(tmp_path / "cube.h5", observation=seen, **place))
+    assert found["map"].get_xlabel() == "x [arcsec]"
+    assert found["spectrum"].get_ylabel() == "Flux density [10⁻²⁰ erg Å⁻¹ s⁻¹ cm⁻²]"
 
 
 def test_a_missing_file_or_an_unknown_format_is_refused(galaxy, tmp_path):

@@ -15,6 +15,7 @@ from cubefit.errors import (
     StaleError,
     StoreError,
 )
+from cubefit.observation import Observation
 from cubefit.pictures import KINDS, draw, draw_all
 from cubefit.pictures import source as sources
 from cubefit.pictures.of_stars import LEAST_SHARE, as_ranges
@@ -103,6 +104,19 @@ def test_a_map_is_the_image_of_the_result(fitted, result, kind, name, label):
     assert figure.axes[1].get_ylabel() == label
     assert figure.axes[0].get_xlabel() == "x [as given]"
     assert figure.get_size_inches()[0] == COLUMN_WIDTH_INCH
+
+
+def test_axes_have_the_units_of_the_file(rich, fitted, tmp_path):
+    path = shutil.copy(fitted, tmp_path / "cube.h5")
+    with h5py.File(path) as file:
+        data = file["DataCube"][()]
+    seen = Observation(flux_unit="1e-20 erg/s/cm^2/AA", pixel_unit="arcsec")
+    rich.populate(path, datacube=data, observation=seen)
+    figure = draw("light-map", path)
+    assert figure.axes[0].get_xlabel() == "x [arcsec]"
+    assert figure.axes[1].get_ylabel() == "Light per pixel [10⁻²⁰ erg Å⁻¹ s⁻¹ cm⁻²]"
+    upper = draw("spectra", path).axes[0]
+    assert upper.get_ylabel() == "Flux density\n[10⁻²⁰ erg Å⁻¹ s⁻¹ cm⁻²]"
 
 
 def test_maps_can_be_weighted_by_mass(fitted, result):

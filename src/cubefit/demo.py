@@ -181,6 +181,8 @@ def make_mock(size: DemoSize) -> Mock:
         "binnum": orbits.binnum,
         "component_radius [kpc]": orbits.properties["Rc_kpc"],
         "component_circularity": orbits.properties["lambdaz"],
+        "name": np.array("Mock galaxy"),
+        "pixel_unit": np.array("arcsec"),
     }
     return Mock(
         arrays=arrays,

@@ -25,6 +25,7 @@ from cubefit.report.overview import (
     SpectrumView,
     fit_overview,
 )
+from cubefit.report.style import drawable
 
 __all__ = ["draw_look", "render_dashboard", "watch_dashboard"]
 
@@ -111,7 +112,7 @@ def draw_look(look: Look) -> Figure:
     return fit_overview(
         headline=f"{look.path.name}: {headline(look)}",
         details=what_is_fitted(galaxy),
-        sky=sky_view(sky, light),
+        sky=sky_view(sky, light, galaxy.pixel_unit),
         spectrum=spectrum_view(look, galaxy, sky.brightest(light)),
         courses=courses_of(history, has_noise=galaxy.has_noise),
         moments=moments,
@@ -121,15 +122,15 @@ def draw_look(look: Look) -> Figure:
     )
 
 
-def sky_view(sky: Sky, light: Float) -> SkyView:
+def sky_view(sky: Sky, light: Float, pixel_unit: str) -> SkyView:
     """Return the map of the galaxy."""
-    grid = sky.grid
+    grid, place = sky.grid, (f"x [{pixel_unit}]", f"y [{pixel_unit}]")
     return SkyView(
         x=sky.x if grid is None else grid.x,
         y=sky.y if grid is None else grid.y,
         steps=sky.steps,
         light=light if grid is None else grid.image_of(light),
-        labels=("x [as given]", "y [as given]") if sky.has_positions else ("Spaxels in order", ""),
+        labels=place if sky.has_positions else ("Spaxels in order", ""),
     )
 
 
@@ -145,6 +146,7 @@ def spectrum_view(look: Look, galaxy: Galaxy, spaxel: int) -> SpectrumView:
         data=observed.data,
         model=model,
         used=observed.used,
+        flux_unit=drawable(galaxy.flux_unit),
     )
 
 

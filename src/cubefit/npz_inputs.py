@@ -8,7 +8,9 @@ The npz file holds the arrays of `populate_from_arrays` under their names there,
 - ``component_<name>`` (C,), optional: what is known of the components, such as
   ``component_radius [kpc]``;
 - ``template_masses`` (nZ, nAge, nAlpha), optional: stellar mass of one unit of each template;
-- ``metals``, ``ages``, ``alphas``, optional: physical values of the template axes, all three.
+- ``metals``, ``ages``, ``alphas``, optional: physical values of the template axes, all three;
+- ``name``, ``flux_unit``, ``pixel_unit``, optional: texts, of the galaxy, of its fluxes, and of
+  ``xpix`` and ``ypix``.
 """
 
 from __future__ import annotations
@@ -17,11 +19,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec import convert
 from numpy.typing import NDArray
 
 from cubefit.errors import InputError
 from cubefit.hdf5_manager import H5Manager
 from cubefit.io.npz import open_npz
+from cubefit.observation import Observation
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -33,7 +37,8 @@ OPTIONAL_KEYS: Final = (
 )
 AXIS_KEYS: Final = {"metallicity": "metals", "age": "ages", "alpha": "alphas"}
 PROPERTY_PREFIX: Final = "component_"
-KNOWN_KEYS: Final = {*REQUIRED_KEYS, *OPTIONAL_KEYS, *AXIS_KEYS.values()}
+TEXT_KEYS: Final = ("name", "flux_unit", "pixel_unit")
+KNOWN_KEYS: Final = {*REQUIRED_KEYS, *OPTIONAL_KEYS, *AXIS_KEYS.values(), *TEXT_KEYS}
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -54,6 +59,25 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             f"it may hold {', '.join(sorted(KNOWN_KEYS))}, {PROPERTY_PREFIX}<name>."
         )
     return arrays
+
+
+def observation_of(arrays: Arrays) -> Observation | None:
+    """Return what the texts among the arrays say of the data; None without any.
+
+    Raises
+    ------
+    InputError
+        If one of them is no text.
+    """
+    texts = {key: arrays[key] for key in TEXT_KEYS if key in arrays}
+    for key, text in texts.items():
+        if text.shape or text.dtype.kind != "U":
+            raise InputError(
+                f"{key} is of type {text.dtype} and shape {text.shape}: give one text, such as "
+                "np.array('arcsec')."
+            )
+    said = {key: str(text) for key, text in texts.items()}
+    return convert(said, Observation) if said else None
 
 
 def populate(
@@ -85,6 +109,7 @@ def populate(
         templates=arrays["templates"],
         template_axes={name: values.tolist() for name, values in axes.items()} or None,
         component_properties=properties or None,
+        observation=observation_of(arrays),
         safety_pad_px=safety_pad_px,
         overwrite=overwrite,
         **optional,

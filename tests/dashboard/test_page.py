@@ -13,6 +13,7 @@ from cubefit.errors import StoreError
 from cubefit.fit_tracker import FitTracker
 from cubefit.hypercube_builder import build_hypercube
 from cubefit.live import LiveFile
+from cubefit.observation import Observation
 from cubefit.pipeline_runner import PipelineRunner
 from cubefit.reconstruction import reconstruct_matrix_free
 from cubefit.results import FitResult
@@ -55,6 +56,13 @@ def test_a_page_without_a_file_waits_and_then_shows_it(galaxy_problem, tmp_path)
     PipelineRunner(live.path).solve_all(method="exact", verbose=False)
     refreshed(live, page)
     assert [part.view.visible for part in parts] == [True, True, True, False]
+
+
+def test_axes_have_the_units_of_the_file(galaxy_problem, tmp_path):
+    seen = Observation(flux_unit="1e-20 erg/s/cm^2/AA", pixel_unit="arcsec")
+    _, page = opened(galaxy_problem.populate(tmp_path / "cube.h5", observation=seen))
+    assert page.map._figure.xaxis.axis_label == "x [arcsec]"
+    assert page.spectrum._above.yaxis.axis_label == "Flux density [10⁻²⁰ erg Å⁻¹ s⁻¹ cm⁻²]"
 
 
 def test_names_in_the_page_are_text_and_no_markup(galaxy_problem, tmp_path):

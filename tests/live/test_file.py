@@ -12,6 +12,7 @@ from cubefit.config import TrackerConfig
 from cubefit.errors import StaleError
 from cubefit.fit_tracker import FitTracker
 from cubefit.live import LiveFile, headline, tone_of, what_is_fitted
+from cubefit.observation import Observation
 from cubefit.pipeline_runner import PipelineRunner
 from cubefit.reconstruction import reconstruct_matrix_free
 from cubefit.results import FitResult
@@ -214,6 +215,18 @@ def test_what_is_known_of_components_is_seen_when_it_changes(problem, populated)
     problem.populate(populated, component_properties={"radius [kpc]": range(5)})
     assert live.refresh()
     assert list(live.now.galaxy.component_properties) == ["radius [kpc]"]
+
+
+def test_what_is_said_of_the_data_is_seen_when_it_changes(problem, populated):
+    live = LiveFile(populated)
+    live.refresh()
+    assert (live.now.galaxy.flux_unit, live.now.galaxy.pixel_unit) == ("data unit", "as given")
+    seen = Observation(name="NGC 4365", flux_unit="1e-20 erg/s/cm^2/AA", pixel_unit="arcsec")
+    problem.populate(populated, observation=seen)
+    assert live.refresh()
+    galaxy = live.now.galaxy
+    assert (galaxy.flux_unit, galaxy.pixel_unit) == ("10⁻²⁰ erg Å⁻¹ s⁻¹ cm⁻²", "arcsec")
+    assert what_is_fitted(galaxy).startswith("NGC 4365: 7 spaxels x 40 pixels")
 
 
 def test_a_file_made_anew_under_the_same_inode_is_another_galaxy(problem, populated, monkeypatch):

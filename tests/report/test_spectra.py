@@ -32,7 +32,7 @@ def test_each_spaxel_has_a_spectrum_and_a_residual_on_one_axis():
         assert [line.get_label() for line in upper.lines] == ["data", "model"]
         assert upper.lines[0].get_color() == "black"
         assert upper.get_xlim() == lower.get_xlim() == figure.axes[0].get_xlim()
-        assert upper.get_ylabel() == "Flux density [data unit]"
+        assert upper.get_ylabel() == "Flux density\n[data unit]"
     assert figure.axes[-1].get_xlabel() == "Wavelength [Å]"
     assert figure.axes[0].get_xlim() == pytest.approx((4798.0, 5402.0), abs=1.0)
     titles = [axes.get_title(loc="left") for axes in figure.axes[::2]]

@@ -12,6 +12,7 @@ import typer
 
 from cubefit.cli.root import app
 from cubefit.errors import DependencyError
+from cubefit.threads import blas_threads
 
 NICENESS: Final = 19
 """The writer of the file comes first."""
@@ -47,6 +48,7 @@ def dashboard(
         os.nice(NICENESS)
     with (
         suppress(KeyboardInterrupt),
+        blas_threads(1),
         DashboardServer(file, host=host, port=port, origins=allow_origin or ()) as server,
     ):
         print(f"{file} is shown at {server.url} (Ctrl-C ends the page, not the fit)", flush=True)

@@ -30,7 +30,7 @@ def populate(
     The npz file holds tem_pix, obs_pix (ln Angstrom), vel_pix (km/s), losvd (S, V, C), datacube
     (S, L) and templates (T, nZ, nAge, nAlpha); and optionally noise, mask, voxel_mask, xpix, ypix,
     binnum, metals, ages, alphas, template_masses, orbit_weights and component_<name> (C,), such as
-    "component_radius [kpc]".
+    "component_radius [kpc]"; and the texts name, flux_unit and pixel_unit.
 
     Example: cubefit populate inputs.npz cube.h5
     """

@@ -67,7 +67,7 @@ class GalaxyMap:
             title="The galaxy (click a spaxel)", options=[LIGHT, *known], value=LIGHT, name="map_of"
         )
         self.select.on_change("value", self._chosen)
-        place = ("x [as given]", "y [as given]")
+        place = (f"x [{galaxy.pixel_unit}]", f"y [{galaxy.pixel_unit}]")
         self._figure = new_figure(
             *(place if self.sky.has_positions else ("spaxels in order", "")),
             "",

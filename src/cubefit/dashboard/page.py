@@ -81,7 +81,7 @@ class Page:
 
     def _begin(self, galaxy: Galaxy) -> None:
         """Make the panels of a galaxy."""
-        self.spectrum, self.tiles = SpectrumPanel(), TilesPanel()
+        self.spectrum, self.tiles = SpectrumPanel(galaxy.flux_unit), TilesPanel()
         self.curves = CurvesPanel(has_noise=galaxy.has_noise)
         self.map = GalaxyMap(galaxy, self.pick)
         self.populations = PopulationsPanel(galaxy)

@@ -17,15 +17,26 @@ Float = NDArray[np.float64]
 
 
 class SpectrumPanel:
-    """Two figures that share their wavelengths."""
+    """Two figures that share their wavelengths.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    flux_unit : str
+        Unit of the flux densities.
+    """
+
+    def __init__(self, flux_unit: str) -> None:
         self.lines = source(wave=[], data=[], model=[])
         self.dots = source(wave=[], residual=[])
         self.unused = source(left=[], right=[])
         self._observed: tuple[Galaxy, int, SpaxelSpectrum] | None = None
         self._above = new_figure(
-            "", "Flux density [data unit]", "", height=250, y_range=Range1d(0, 1), name="spectrum"
+            "",
+            f"Flux density [{flux_unit}]",
+            "",
+            height=250,
+            y_range=Range1d(0, 1),
+            name="spectrum",
         )
         self._below = new_figure(
             "Wavelength [\u212b]",

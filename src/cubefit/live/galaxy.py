@@ -13,6 +13,7 @@ from cubefit.errors import InputError
 from cubefit.inputs import Grids
 from cubefit.results.axes import Axis, Property, axes_of, properties_of
 from cubefit.results.pixels import Pixels
+from cubefit.results.units import flux_unit_of, pixel_unit_of
 from cubefit.spectra.losvd import normalized_losvd
 from cubefit.spectra.spaxel_model import SpaxelModel
 from cubefit.store import schema
@@ -22,6 +23,7 @@ from cubefit.store.load import (
     read_component_properties,
     read_dims,
     read_grids,
+    read_observation,
     read_observed,
     read_optional,
     read_template_axes,
@@ -45,6 +47,8 @@ class Galaxy:
     path: Path
     stamp: str
     """Of its inputs: another file in its place has another."""
+    name: str
+    """Of the galaxy; empty where the file does not say."""
     dims: dict[str, int]
     grids: Grids
     has_noise: bool
@@ -52,7 +56,11 @@ class Galaxy:
     """Voxels in use."""
     flux: Float
     """Mean flux density of each spaxel over its pixels in use, shape (S,); NaN without any."""
+    flux_unit: str
+    """For people."""
     pixels: Pixels | None
+    pixel_unit: str
+    """Of the coordinates of the pixels."""
     axes: tuple[Axis, ...]
     """Template axes; empty where not known."""
     template_shape: tuple[int, ...]
@@ -127,17 +135,20 @@ def read_galaxy(path: Path) -> Galaxy:
     with reading(path) as file:
         dims, grids, observed = read_dims(file), read_grids(file), read_observed(file)
         shape, axes = read_template_axes(file)
-        bins = read_bins(file, path, dims["nSpat"])
+        bins, seen = read_bins(file, path, dims["nSpat"]), read_observation(file, path)
         x, y = read_optional(file, schema.X_PIX), read_optional(file, schema.Y_PIX)
         return Galaxy(
             path=path,
             stamp=input_stamp(file),
+            name=seen.name,
             dims=dims,
             grids=grids,
             has_noise=schema.NOISE.path in file,
             n_voxels=observed.n_voxels,
             flux=mean_flux(observed.data, observed.used),
+            flux_unit=flux_unit_of(seen),
             pixels=None if bins is None or x is None or y is None else Pixels(bins=bins, x=x, y=y),
+            pixel_unit=pixel_unit_of(seen),
             axes=axes_of(axes),
             template_shape=shape,
             template_light=read_template_light(file),

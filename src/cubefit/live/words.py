@@ -111,9 +111,11 @@ def what_is_fitted(galaxy: Galaxy) -> str:
     wave, dims = galaxy.wave, galaxy.dims
     C, P = galaxy.shape
     axes = " x ".join(f"{axis.values.size} {axis.long_name}" for axis in galaxy.axes)
+    name = f"{galaxy.name}: " if galaxy.name else ""
     return (
-        f"{dims['nSpat']:,} spaxels x {dims['nLSpec']:,} pixels ({wave[0]:.0f} to {wave[-1]:.0f} "
-        f"\u212b), {galaxy.n_voxels:,} voxels in use, explained by {C:,} orbit components x {P:,} "
-        f"stellar populations" + (f" ({axes})" if axes else "") + f": {C * P:,} weights, none "
-        "negative."
+        f"{name}{dims['nSpat']:,} spaxels x {dims['nLSpec']:,} pixels ({wave[0]:.0f} to "
+        f"{wave[-1]:.0f} \u212b), {galaxy.n_voxels:,} voxels in use, explained by {C:,} orbit "
+        f"components x {P:,} stellar populations"
+        + (f" ({axes})" if axes else "")
+        + f": {C * P:,} weights, none negative."
     )

@@ -45,6 +45,7 @@ def spectra(source: Source) -> Figure:
         titles=[
             f"{name}: {source.misfit_name} {source.misfit[s]:.3g}" for s, name in named.items()
         ],
+        flux_unit=source.flux_unit,
         **width_of(source),
     )
 

@@ -31,10 +31,6 @@ PROPERTY_LABELS: Final = {
     "alpha": r"Mean [$\alpha$/Fe] [dex]",
 }
 """Those that pictures are made of, in their order."""
-TOTAL_LABELS: Final = {
-    "light": "Light per pixel [data unit]",
-    "mass": "Mass per pixel [mass unit]",
-}
 LEAST_SHARE: Final = 1e-3
 """Part of the light (or mass) of a pixel that chosen components must have for a mean there."""
 BRIGHTEST: Final = 11
@@ -256,7 +252,9 @@ def _property_panel(source: Source, name: str) -> MapPanel:
 
 def _total_panel(source: Source, kind: MeanKind) -> MapPanel:
     source.chosen_result.weights_of(kind)  # Refuses a file without masses.
-    return MapPanel(values=source.pixel_table[kind].values, label=TOTAL_LABELS[kind], scale="log")
+    unit = source.flux_unit if kind == "light" else "mass unit"
+    label = f"{kind.capitalize()} per pixel [{unit}]"
+    return MapPanel(values=source.pixel_table[kind].values, label=label, scale="log")
 
 
 def _planes(source: Source, groups: Sequence[tuple[str, list[int]]]) -> Figure:

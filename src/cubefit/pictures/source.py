@@ -17,10 +17,11 @@ from cubefit.errors import ConfigError, MissingDataError
 from cubefit.inverse.observed import Observed
 from cubefit.reconstruction import reconstruct_matrix_free
 from cubefit.report import residuals
-from cubefit.report.style import require_label, require_width
+from cubefit.report.style import drawable, require_label, require_width
 from cubefit.results import FitResult
 from cubefit.results.fit_result import MeanKind
 from cubefit.results.pixels import Pixels
+from cubefit.results.units import flux_unit_of, pixel_unit_of
 from cubefit.store import schema
 from cubefit.store.digests import digest_of_models
 from cubefit.store.handle import reading
@@ -84,7 +85,12 @@ class Source:
     @property
     def pixel_unit(self) -> str:
         """Unit of the pixel coordinates: as chosen, or as the file says, if it does."""
-        return self.choices.pixel_unit or self.result.observation.pixel_unit or "as given"
+        return self.choices.pixel_unit or pixel_unit_of(self.result.observation)
+
+    @cached_property
+    def flux_unit(self) -> str:
+        """Unit of the fluxes, where the file says."""
+        return drawable(flux_unit_of(self.result.observation))
 
     @cached_property
     def result(self) -> FitResult:

@@ -55,6 +55,7 @@ class SpectrumView:
     model: NDArray[np.floating] | None
     used: NDArray[np.bool_]
     """True where the fit uses the pixel, shape (L,)."""
+    flux_unit: str = "data unit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +140,7 @@ def fit_overview(
     title = f"{headline}\n{details}".replace("$", r"\$")
     figure.suptitle(title, fontsize=9.0, x=0.01, ha="left", wrap=True)
     axes: dict[str, Axes] = figure.subplot_mosaic(PANELS)  # type: ignore[arg-type]
-    panel = MapPanel(values=sky.light, label="Light per pixel [data unit]", scale="log")
+    panel = MapPanel(values=sky.light, label=f"Light per pixel [{spectrum.flux_unit}]", scale="log")
     draw_map(figure, axes["map"], panel, sky.x, sky.y, sky.steps, bar_above=False)
     axes["map"].set_aspect("equal")
     axes["map"].autoscale_view()
@@ -161,7 +162,7 @@ def _draw_spectrum(axes: Axes, view: SpectrumView) -> None:
     else:
         draw_fit(axes, wave, view.data, view.model, view.used)
     axes.set_xlim(wave[0], wave[-1])
-    tidy(axes, x="Wavelength [\u212b]", y="Flux density [data unit]", title=view.title)
+    tidy(axes, x="Wavelength [\u212b]", y=f"Flux density [{view.flux_unit}]", title=view.title)
     add_legend(axes, loc="lower right")
 
 

@@ -44,6 +44,7 @@ def spectrum_fits(
     noise: NDArray[np.floating] | None,
     used: NDArray[np.bool_],
     titles: Sequence[str],
+    flux_unit: str = "data unit",
     width_inch: float = PAGE_WIDTH_INCH,
 ) -> Figure:
     """Draw data and model of some spaxels, and below each the residual.
@@ -61,6 +62,8 @@ def spectrum_fits(
         True where the fit uses the pixel; the others are shaded and drive no limits.
     titles : sequence of str
         One for each spaxel.
+    flux_unit : str
+        Unit of the flux densities.
     width_inch : float
         Width of the figure.
 
@@ -97,7 +100,7 @@ def spectrum_fits(
         sigma = None if noise is None else noise[row]
         residual, unit = residuals(data[row], model[row], sigma, used[row])
         _draw_residual(lower, np.exp(ln_wave), residual)
-        tidy(upper, x="", y="Flux density [data unit]", title=title)
+        tidy(upper, x="", y=f"Flux density\n[{flux_unit}]", title=title)
         tidy(lower, x="", y=f"Residual\n[{unit}]")
     _add_legend(figure, panels[0], shaded=not used.all())
     panels[-1].set_xlabel("Wavelength [Å]", fontsize=panels[-1].yaxis.label.get_fontsize())

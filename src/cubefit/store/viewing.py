@@ -52,8 +52,9 @@ class Weights(NamedTuple):
 
 
 def input_stamp(file: h5py.File) -> str:
-    """Return what tells the inputs in an open file from any others."""
-    return str(file.attrs.get(schema.ATTR_DIGEST, ""))
+    """Return what tells the inputs in an open file, and what is said of them, from any others."""
+    keys = (schema.ATTR_DIGEST, schema.ATTR_OBSERVATION)
+    return " ".join(str(file.attrs.get(key, "")) for key in keys)
 
 
 def read_of(path: Path, stamp: str, read: Callable[[h5py.File], T]) -> T:
