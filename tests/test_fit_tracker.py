@@ -703,3 +703,26 @@ def test_a_copy_in_a_forked_process_writes_nothing(populated):
         assert not tracker.finish(x_of(1), epoch=1)
         assert tracker._writer is None
         tracker._owner -= 1
+
+
+def test_rows_of_sweeps_have_the_chi2_of_their_own_weights(problem, populated):
+    solve = PipelineRunner(populated).solve_all
+    solve(epochs=4, verbose=False, warm_start="zeros", tracker=AT_ONCE)
+    chi2 = metrics(populated, "chi2")
+    with h5py.File(populated) as file:
+        ring, rows = file["/Fit/x_vis_ring"][()], file["/Fit/x_vis_ring_row"][()]
+    known = rows >= 0
+    assert known.sum() > 1
+    models = np.tensordot(ring[known].reshape(-1, 5, 12), problem.models, ([1, 2], [1, 2]))
+    expected = np.sum((problem.datacube - models) ** 2, axis=(1, 2))
+    scale = np.sum(problem.datacube**2)
+    np.testing.assert_allclose(chi2[rows[known]], expected, rtol=1e-3, atol=1e-8 * scale)
+    np.testing.assert_array_equal(metrics(populated, "objective"), 0.5 * chi2)
+
+
+def test_on_a_hypercube_chi2_waits_for_the_end(built):
+    solve = PipelineRunner(built).solve_all
+    _, stats = solve(epochs=4, verbose=False, warm_start="zeros", tracker=AT_ONCE)
+    chi2 = metrics(built, "chi2")
+    assert np.isnan(chi2[:-1]).all()
+    assert chi2[-1] == stats["chi2"]

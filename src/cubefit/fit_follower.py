@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,6 +58,8 @@ class Follower:
         Epochs behind its end.
     same_call : str
         The call that goes on with the fit, in words.
+    chi2_of : callable, optional
+        Returns the chi2 of weights (C, P); it is asked when a row of metrics is due.
     on_epoch_end, on_batch : callable, optional
         The user's hooks, see `cubefit.kaczmarz_solver.solve_global_kaczmarz`.
     """
@@ -72,6 +75,7 @@ class Follower:
         first_epoch: int,
         last_epoch: int,
         same_call: str,
+        chi2_of: Callable[[Float], float] | None = None,
         on_epoch_end: EpochHook | None = None,
         on_batch: BatchHook | None = None,
     ) -> None:
@@ -82,6 +86,7 @@ class Follower:
         self._first_epoch = first_epoch
         self._last_epoch = last_epoch
         self._same_call = same_call
+        self._chi2_of = chi2_of
         self._on_epoch_end = on_epoch_end
         self._on_batch = on_batch
         self._state = start
@@ -101,9 +106,15 @@ class Follower:
         finished = self.epochs_finished(state)
         if self._tracker is not None:
             self._tracker.on_batch(state.rmse)
-            numbers = numbers_of(state, self._first_epoch, self._last_epoch)
+            known = self._chi2_of is not None and self._tracker.row_is_due()
+            chi2 = self._chi2_of(state.x) if self._chi2_of and known else math.nan
             self._tracker.maybe_save(
-                state.x, finished, state=numbers, keep=finished == self._last_epoch
+                state.x,
+                finished,
+                state=numbers_of(state, self._first_epoch, self._last_epoch),
+                chi2=chi2,
+                objective=0.5 * chi2,
+                keep=finished == self._last_epoch,
             )
         if self._request:
             self._request.stop(self.how_to_go_on(saved=self.save()))

@@ -205,6 +205,10 @@ class FitTracker:
             kept = (1.0 - 2.0 / (EWMA_SPAN + 1.0)) ** n_spaxels
             self._ewma = rmse + kept * (before - rmse)
 
+    def row_is_due(self) -> bool:
+        """Return whether `maybe_save` would write a row of metrics now."""
+        return not self._finished and self._gates["metrics"].is_due()
+
     def maybe_save(
         self,
         x: ArrayLike,

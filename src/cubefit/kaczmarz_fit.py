@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +86,7 @@ class KaczmarzFit:
             same_call="the same call"
             if warm_start in ("auto", "resume") and parts.x0 is None
             else "a call with warm_start='auto' and without x0 (no --fresh)",
+            chi2_of=chi2_of(parts),
             on_epoch_end=self.on_epoch_end,
             on_batch=self.on_batch,
         )
@@ -102,3 +104,15 @@ class KaczmarzFit:
             )
         follower.save(stats["chi2"])
         return x, stats | {"warm_start": origin, "seed": cfg.seed}
+
+
+def chi2_of(parts: FitParts) -> Callable[[Float], float] | None:
+    """Return what computes the chi2 of weights during the sweeps, None where that takes too long.
+
+    One product of the matrix-free operator is a few percent of an epoch; a HyperCube would be read
+    from the disk once more.
+    """
+    if parts.operator != "matrix-free":
+        return None
+    operator, observed = parts.share.operator, parts.share.observed
+    return lambda x: observed.chi2(operator.matvec(x))
