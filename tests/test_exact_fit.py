@@ -186,6 +186,7 @@ def test_ctrl_c_gives_the_best_point_with_its_gap(noisy):
     x, stats = fit(noisy, warm_start="zeros", gap_tolerance=1e-12, on_epoch_end=interrupt)
     assert stats["interrupted"]
     assert "stopped by request" in stats["outcome"]
+    assert "the same command without --fresh (in Python, with warm_start" in stats["outcome"]
     assert stats["rounds"] == 1
     assert np.isfinite(stats["gap_abs"])
     with h5py.File(noisy) as file:

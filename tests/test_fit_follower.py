@@ -143,9 +143,18 @@ def test_a_stopped_fit_says_where_it_stands(populated):
         assert "goes on from the last checkpoint that could be written" in told
 
 
-@pytest.mark.parametrize("how", [{"warm_start": "jacobi"}, {"x0": np.ones(60)}])
-def test_a_fit_that_starts_afresh_by_wish_names_the_call_that_goes_on(populated, how):
-    with pytest.raises(StoppedError, match=r"; a call with warm_start='auto' and without x0"):
+@pytest.mark.parametrize(
+    ("how", "call"),
+    [
+        (
+            {"warm_start": "jacobi"},
+            r"; the same command without --fresh \(in Python, with warm_start='auto'\) goes on",
+        ),
+        ({"x0": np.ones(60)}, r"; a call with warm_start='auto' and without x0 goes on"),
+    ],
+)
+def test_a_fit_that_starts_afresh_by_wish_names_the_call_that_goes_on(populated, how, call):
+    with pytest.raises(StoppedError, match=call):
         fit(populated, on_batch=At(4, lambda: signal.raise_signal(signal.SIGTERM)), **how)
     assert fit(populated)[1]["warm_start"] == "/Fit/x_latest"
 

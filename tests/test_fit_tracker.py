@@ -726,3 +726,45 @@ def test_on_a_hypercube_chi2_waits_for_the_end(built):
     chi2 = metrics(built, "chi2")
     assert np.isnan(chi2[:-1]).all()
     assert chi2[-1] == stats["chi2"]
+
+
+def test_an_exact_fit_has_a_row_for_every_round_however_short(populated):
+    _, stats = PipelineRunner(populated).solve_all(
+        method="exact", regularization=0.1, verbose=False
+    )
+    epochs = metrics(populated, "epoch").tolist()
+    assert len(epochs) > 3
+    assert epochs == list(range(len(epochs)))
+    # Those that found out how much smoothness counts are no rounds of this fit.
+    assert len(epochs) <= stats["rounds"] + 1
+    gap, value = metrics(populated, "gap_rel"), metrics(populated, "objective")
+    assert np.isfinite(value).all()
+    assert (gap[-1], value[-1]) == (stats["gap_rel"], stats["objective"])
+    assert np.isfinite(metrics(populated, "delta_x_rel")[1:]).all()
+    assert (np.diff(metrics(populated, "time_sec")) >= 0).all()
+
+
+def test_of_too_many_rows_that_wait_every_other_one_is_dropped(populated, monkeypatch):
+    monkeypatch.setattr(fit_tracker, "MOST_WAITING_BYTES", 5 * 60 * 8)
+    with FitTracker(populated) as tracker:
+        for epoch in range(20):
+            tracker.maybe_save(x_of(epoch), epoch, row=True)
+        tracker.finish(x_of(20), 20)
+    epochs = metrics(populated, "epoch").tolist()
+    assert epochs == sorted(set(epochs))
+    assert epochs[-1] == 20
+    assert 4 <= len(epochs) <= 8
+    assert max(np.diff([0, *epochs])) <= 12
+
+
+def test_rows_that_wait_are_written_with_the_next_that_is_due(populated):
+    config = TrackerConfig(metrics_interval_sec=0.3, val_interval_sec=1e9, ckpt_interval_sec=1e9)
+    with FitTracker(populated, config) as tracker:
+        epoch = 0
+        deadline = time.monotonic() + 60.0
+        while tracker._writer is None and time.monotonic() < deadline:
+            epoch += 1
+            tracker.maybe_save(x_of(epoch), epoch, row=True)
+            time.sleep(0.02)
+        wait_until(lambda: (metrics(populated, "epoch") >= 0).sum() == epoch)
+        assert metrics(populated, "epoch")[:epoch].tolist() == list(range(1, epoch + 1))

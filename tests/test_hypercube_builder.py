@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from cubefit.errors import (
     LockedError,
     MissingDataError,
     StaleError,
+    StoppedError,
     StoreError,
 )
 from cubefit.hypercube_builder import build_hypercube
@@ -450,3 +452,22 @@ def target_of(fd):
         return str(fd.readlink())
     except FileNotFoundError:
         return ""
+
+
+def test_a_new_build_that_was_stopped_goes_on_without_overwriting(built, monkeypatch):
+    whole = read(built)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "cubefit.hypercube_builder.Progress.advance",
+            lambda *_: signal.raise_signal(signal.SIGTERM),
+        )
+        told = (
+            r"(\d+) of (\d+) tiles .* the same call without overwrite=True \(--overwrite\) goes on"
+        )
+        with pytest.raises(StoppedError, match=told) as stopped:
+            build_hypercube(built, overwrite=True, **TILES)
+    done, total = map(int, re.search(told, str(stopped.value)).groups())
+    assert 0 < done < total == read(built, DONE).size
+    report = build_hypercube(built, **TILES)
+    assert report.tiles_built == total - done
+    np.testing.assert_array_equal(read(built), whole)

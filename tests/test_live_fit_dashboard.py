@@ -126,7 +126,7 @@ def test_the_still_picture_has_the_units_of_the_file(problem, tmp_path):
     place = {"binnum": np.arange(7), "xpix": np.arange(7.0), "ypix": np.zeros(7)}
     _, found = panels(problem.populate(tmp_path / "cube.h5", observation=seen, **place))
     assert found["map"].get_xlabel() == "x [arcsec]"
-    assert found["spectrum"].get_ylabel() == "Flux density [10⁻²⁰ erg Å⁻¹ s⁻¹ cm⁻²]"
+    assert found["spectrum"].get_ylabel() == "Flux density [10⁻²⁰ erg s⁻¹ cm⁻² Å⁻¹]"
 
 
 def test_a_missing_file_or_an_unknown_format_is_refused(galaxy, tmp_path):

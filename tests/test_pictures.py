@@ -5,6 +5,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
+from astropy.wcs import WCS
 
 from cubefit.config import TrackerConfig
 from cubefit.errors import (
@@ -15,10 +16,11 @@ from cubefit.errors import (
     StaleError,
     StoreError,
 )
-from cubefit.observation import Observation
+from cubefit.observation import ImagePlane, Observation
 from cubefit.pictures import KINDS, draw, draw_all
 from cubefit.pictures import source as sources
-from cubefit.pictures.of_stars import LEAST_SHARE, as_ranges
+from cubefit.pictures.of_fits import courses_of, three_digits
+from cubefit.pictures.of_stars import LEAST_SHARE, as_ranges, property_label
 from cubefit.pictures.source import Choices, Source
 from cubefit.pipeline_runner import PipelineRunner
 from cubefit.reconstruction import reconstruct_model_cube_single
@@ -114,9 +116,25 @@ def test_axes_have_the_units_of_the_file(rich, fitted, tmp_path):
     rich.populate(path, datacube=data, observation=seen)
     figure = draw("light-map", path)
     assert figure.axes[0].get_xlabel() == "x [arcsec]"
-    assert figure.axes[1].get_ylabel() == "Light per pixel [10⁻²⁰ erg Å⁻¹ s⁻¹ cm⁻²]"
+    assert figure.axes[1].get_ylabel() == "Light per pixel [10⁻²⁰ erg s⁻¹ cm⁻² Å⁻¹]"
     upper = draw("spectra", path).axes[0]
-    assert upper.get_ylabel() == "Flux density\n[10⁻²⁰ erg Å⁻¹ s⁻¹ cm⁻²]"
+    assert upper.get_ylabel() == "Flux density\n[10⁻²⁰ erg s⁻¹ cm⁻² Å⁻¹]"
+
+
+@pytest.mark.parametrize("ctype", ["RA---TAN", "GLON-TAN", ""])
+def test_maps_of_a_known_place_on_the_sky_tell_north_and_east(rich, fitted, tmp_path, ctype):
+    path = shutil.copy(fitted, tmp_path / "cube.h5")
+    with h5py.File(path) as file:
+        data = file["DataCube"][()]
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ctype, {"R": "DEC--TAN", "G": "GLAT-TAN"}.get(ctype[:1], "")
+    wcs.wcs.crval, wcs.wcs.cdelt = (150.0, 2.0), (-1e-4, 1e-4)
+    header = wcs.to_header_string() if ctype else ""
+    plane = ImagePlane(shape=(3, 4), x=(-1.0, 0.5), y=(0.0, 0.5), wcs=header)
+    rich.populate(path, datacube=data, observation=Observation(image=plane))
+    first, *others = draw("maps", path).axes
+    assert [text.get_text() for text in first.texts] == (["N", "E"] if "RA" in ctype else [])
+    assert not any(axes.texts for axes in others)
 
 
 def test_maps_can_be_weighted_by_mass(fitted, result):
@@ -227,7 +245,8 @@ def test_spectra_are_those_of_the_chosen_spaxels(fitted, result):
     assert [title.split(":")[0] for title in titles(figure)] == ["Spaxel 3", "Spaxel 1"]
     with h5py.File(fitted) as file:
         data = file["DataCube"][3]
-    np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), data)  # masked ones too
+    # What the mask of all spaxels leaves out, such as emission lines, is drawn too.
+    np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), data)
     model = Source(fitted, Choices()).model
     np.testing.assert_array_equal(figure.axes[0].lines[1].get_ydata(), model[3])
     assert len(figure.axes[0].patches) == (~MASK).sum()
@@ -239,7 +258,8 @@ def test_best_and_worst_spaxels_have_the_extreme_chi2(fitted):
         FitResult.from_file(fitted).facts["chi2"], rel=1e-6
     )
     best, worst = titles(draw("spectra", fitted))
-    assert best.startswith(f"Best spaxel ({misfit.argmin()}): chi2 per pixel {misfit.min():.3g}")
+    told = rf"$\chi^2$ per pixel {three_digits(misfit.min())}"
+    assert best.startswith(f"Best spaxel ({misfit.argmin()}): {told}")
     assert worst.startswith(f"Worst spaxel ({misfit.argmax()})")
 
 
@@ -348,7 +368,7 @@ def test_templates_of_one_alpha_have_no_map_of_it(make_problem, tmp_path):
     [
         ("nonsense", {}, "choose one of maps, age-map"),
         ("maps", {"spaxels": [3]}, "does not heed spaxels"),
-        ("prefit", {"by": "mass"}, "it heeds nothing"),
+        ("prefit", {"by": "mass"}, "it heeds width_inch"),
         ("age-map", {"by": "number"}, "by='number'"),
         ("age-map", {"components": [5]}, "components 5 are not in .*: it has 0 to 4"),
         ("age-map", {"components": []}, "at least one"),
@@ -409,3 +429,64 @@ def test_dollars_in_names_are_no_end_of_a_picture(make_problem, tmp_path):
     labels = [axes.get_xlabel() for axes in draw("trends", path).axes]
     assert r"\$r_\$ and \$" in labels
     assert r"$\lambda_z$" in labels
+
+
+def test_voxels_that_are_masked_are_gaps_in_a_spectrum(rich, tmp_path):
+    voxels, data = np.ones((7, 40), bool), rich.datacube.copy()
+    voxels[3, [12, 20]] = False
+    data[3, 12] = 0.0
+    path = rich.populate(tmp_path / "cube.h5", datacube=data, voxel_mask=voxels)
+    PipelineRunner(path).solve_all(epochs=1, verbose=False)
+    axes = draw("spectra", path, spaxels=[3]).axes[0]
+    drawn = axes.lines[0].get_ydata()
+    np.testing.assert_array_equal(np.isnan(drawn), ~voxels[3])
+    assert np.isfinite(drawn[~MASK & voxels[3]]).all()
+    assert axes.get_ylim()[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(1.0, "1.00"), (0.72249, "0.722"), (123.4, "123"), (12345.0, "1.23e+04")]
+)
+def test_numbers_have_three_digits(value, text):
+    assert three_digits(value) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("Rc_kpc", "Circular radius [kpc]"),
+        ("Rmean_kpc", "Mean radius [kpc]"),
+        ("lambdaz", r"Circularity $\lambda_z$"),
+        ("Rc [arcsec]", "Circular radius [arcsec]"),
+        ("sigma_km_s", "Sigma [km/s]"),
+        ("Lz_kpc_km_s", "Lz [kpc km/s]"),
+        ("radius [kpc]", "Radius [kpc]"),
+        ("eccentricity", "Eccentricity"),
+        ("$r_[a]$", "$r_[a]$"),
+        ("$r_$ [$k$pc_]", r"\$r_\$ [$k$pc_]"),
+    ],
+)
+def test_properties_are_told_in_words_with_their_unit(name, label):
+    assert property_label(name) == label
+
+
+def test_chi2_has_its_own_course_where_there_are_penalties(fitted):
+    history = read_history(fitted)
+
+    def course():
+        found = courses_of(history, has_noise=True)
+        return next(course for course in found if course.label == r"$\chi^2$")
+
+    chi2, objective = history.columns["chi2"], history.columns["objective"]
+    objective[:] = 0.5 * chi2
+    assert not course().curves
+    objective[:] = 0.6 * chi2
+    np.testing.assert_array_equal(course().curves[""], chi2)
+
+
+def test_properties_of_the_same_meaning_keep_their_names(rich, tmp_path):
+    same = {"Rc_kpc": RADIUS, "rc [kpc]": 2.0 * RADIUS}
+    path = rich.populate(tmp_path / "cube.h5", component_properties=same)
+    PipelineRunner(path).solve_all(epochs=1, verbose=False)
+    labels = [axes.get_xlabel() for axes in draw("trends", path).axes if axes.get_xlabel()]
+    assert labels == ["Rc_kpc", "Rc [kpc]"]

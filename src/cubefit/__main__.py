@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from cubefit.errors import EXIT_INTERRUPTED
@@ -11,10 +12,14 @@ from cubefit.interrupts import signals_end_program
 def main() -> None:
     """Run the command line."""
     try:
-        with signals_end_program():
-            from cubefit.cli.root import main as run  # noqa: PLC0415 - takes a third of a second
+        try:
+            with signals_end_program():
+                from cubefit.cli.root import main as run  # noqa: PLC0415 - a third of a second
 
-            run()
+                run()
+        finally:
+            # The exit code is known: Ctrl-C while Python tidies up would kill by the signal.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
 

@@ -15,7 +15,7 @@ from cubefit.config import ExactCfg, PriorCfg, WarmStart
 from cubefit.exact_priors import require_smoothable, wanted_weights
 from cubefit.exact_solver import Prepared, solve_global_exact
 from cubefit.fit_parts import FitParts
-from cubefit.fit_start import identity_of_exact
+from cubefit.fit_start import call_that_goes_on, identity_of_exact
 from cubefit.fit_tracker import FitTracker
 from cubefit.gate import Gate
 from cubefit.interrupts import StopRequest
@@ -42,6 +42,8 @@ class ExactFollower:
         Writes it down.
     request : StopRequest
         Looked at after every round.
+    same_call : str
+        The call that goes on with the fit, in words.
     on_round_end : callable, optional
         The user's: called with the number of rounds and ``x`` (C, P); copy it to keep it.
     """
@@ -51,12 +53,14 @@ class ExactFollower:
         parts: FitParts,
         tracker: FitTracker | None,
         request: StopRequest,
+        same_call: str,
         on_round_end: RoundHook | None = None,
     ) -> None:
         self._parts = parts
         self._on_round_end = on_round_end
         self._tracker = tracker
         self._request = request
+        self._same_call = same_call
         self._telling = Gate(TELL_EVERY_S)
         self._state: ExactState | None = None
         self._numbers: dict[str, float] = {}
@@ -95,6 +99,7 @@ class ExactFollower:
                 gap_rel=state.gap.relative,
                 objective=state.value,
                 keep=state.converged,
+                row=True,
             )
 
     def should_stop(self) -> bool:
@@ -112,7 +117,7 @@ class ExactFollower:
         self._save_state()
         return (
             f"the fit of {path} stands at a gap of {self._state.gap.relative:.1e} of the objective "
-            f"after {self._state.round} rounds; the same call goes on from there."
+            f"after {self._state.round} rounds; {self._same_call} goes on from there."
         )
 
     def _save_state(self) -> None:
@@ -121,7 +126,6 @@ class ExactFollower:
             self.save(
                 state.x,
                 {
-                    "rounds": state.round,
                     "chi2": state.chi2,
                     "gap_rel": state.gap.relative,
                     "objective": state.value,
@@ -129,12 +133,12 @@ class ExactFollower:
             )
 
     def save(self, x: Float, stats: Mapping[str, Any]) -> None:
-        """Write a last checkpoint, and wait until it is on disk."""
-        if self._tracker is not None:
+        """Write a last checkpoint, and wait until it is on disk; rounds are those of the fit proper."""
+        if self._tracker is not None and self._state is not None:
             self._tracker.finish(
                 x,
-                stats["rounds"],
-                state=self._numbers | {"round": stats["rounds"]},
+                self._state.round,
+                state=self._numbers | {"round": self._state.round},
                 chi2=stats["chi2"],
                 gap_rel=stats["gap_rel"],
                 objective=stats["objective"],
@@ -191,7 +195,8 @@ class ExactFit:
         logger.info(
             "Fitting %s (%s), starting from %s.", parts.path, parts.operator, parts.told(origin)
         )
-        follower = ExactFollower(parts, tracker, request, self.on_round_end)
+        same_call = call_that_goes_on(warm_start, has_x0=parts.x0 is not None)
+        follower = ExactFollower(parts, tracker, request, same_call, self.on_round_end)
         follower.tell()
         request.stop_when_safe()
         x, stats = solve_global_exact(
@@ -207,6 +212,8 @@ class ExactFit:
             should_stop=follower.should_stop,
             verbose=verbose,
         )
+        # The solver does not know where its start came from.
+        stats["outcome"] = stats["outcome"].replace("the same call goes on", f"{same_call} goes on")
         if stats["prepared"]:
             follower.save(x, stats)
         logger.info("%s: %s", parts.path, stats["outcome"])

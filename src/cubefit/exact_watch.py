@@ -37,7 +37,7 @@ MEND: dict[End, str] = {
 
 UNPREPARED = (
     "stopped after {rounds} rounds while the fit was being prepared ({stage}): nothing is written, "
-    "and the same call begins again, so give it more time or rounds."
+    "and the same call begins again"
 )
 
 
@@ -152,6 +152,7 @@ class Watch:
             # Its gap is that of another objective.
             gap = Gap(float("nan"), float("nan"), gap.slope)
             outcome = UNPREPARED.format(stage=self._stage.lower(), rounds=self.rounds)
+            outcome += "." if end == "stopped" else ", so give it more time or rounds."
         return {
             "method": "exact",
             "objective": state.value,

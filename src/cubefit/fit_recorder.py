@@ -69,6 +69,8 @@ class Moment:
     gap_rel: float = float("nan")
     objective: float = float("nan")
     orbit_weights: Float | None = None
+    before: tuple[Moment, ...] = ()
+    """Earlier ones that were not due, whose rows come first."""
 
 
 class Validation:
@@ -143,6 +145,8 @@ class Recorder:
 
     def describe(self, moment: Moment) -> None:
         """Write a row of metrics, and the moment as the best checkpoint where it is."""
+        for earlier in moment.before:
+            self.describe(earlier)
         x = moment.x.reshape(self._shape)
         val_rmse = self._validate(x) if moment.validate else float("nan")
         best = val_rmse < self._best

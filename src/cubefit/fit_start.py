@@ -30,6 +30,15 @@ def require_use(warm_start: WarmStart, x0: Float | None) -> None:
         )
 
 
+def call_that_goes_on(warm_start: WarmStart, *, has_x0: bool) -> str:
+    """Return in words how to go on with a fit of this beginning."""
+    if has_x0:
+        return "a call with warm_start='auto' and without x0"
+    if warm_start in ("auto", "resume"):
+        return "the same call"
+    return "the same command without --fresh (in Python, with warm_start='auto')"
+
+
 def starting_point(
     earlier: Earlier | None,
     x0: Float | None,

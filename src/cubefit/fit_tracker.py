@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
@@ -43,6 +44,8 @@ Float = NDArray[np.float64]
 
 EWMA_SPAN: Final = 100
 """Batches that the moving average of the training RMSE looks back on."""
+MOST_WAITING_BYTES: Final = 64e6
+"""Of moments whose rows wait; of more than that every other one is dropped."""
 CLOSE_WAIT_S: Final = 10.0
 """A writer that needs longer for its last message hangs; Slurm's grace is 30 s."""
 
@@ -88,6 +91,7 @@ class FitTracker:
         self._owner = os.getpid()
         self._ewma = float("nan")
         self._last: dict[str, Any] | None = None
+        self._waiting: list[Moment] = []
         self._set_clocks(0.0)
 
     def __enter__(self) -> Self:
@@ -219,6 +223,7 @@ class FitTracker:
         gap_rel: float = float("nan"),
         objective: float = float("nan"),
         keep: bool = False,
+        row: bool = False,
     ) -> None:
         """Hand over a moment of the fit if something is due; never wait.
 
@@ -240,6 +245,9 @@ class FitTracker:
             What the solver minimises, priors included, where it is known.
         keep : bool
             Write a checkpoint though it is not due, unless the fit is too young for anything.
+        row : bool
+            Write a row of metrics for this moment in any case, when the next one is due at latest:
+            for solvers whose steps are few.
 
         Raises
         ------
@@ -253,15 +261,27 @@ class FitTracker:
                 due.add("ckpt")
             if self._writer.has_lost():
                 self._gates["ckpt"].hasten()
-        if not due or self._finished or os.getpid() != self._owner or not self._has_begun():
+        if not (due or row) or self._finished:
+            return
+        if os.getpid() != self._owner or not self._has_begun():
             # A copy of the tracker in a forked process would be a second writer.
+            return
+        if not due:
+            self._let_wait(self._moment(self._last, validate=False, keep=False))
             return
         moment = self._moment(self._last, validate="val" in due, keep="ckpt" in due)
         if self._writer is None:
             self._writer = self._start_writer()
         if self._writer.offer(moment):
+            self._waiting.clear()
             for kind in due:
                 self._gates[kind].pass_on()
+
+    def _let_wait(self, moment: Moment) -> None:
+        """Keep a moment until the next that is due; of too many, only every other one."""
+        if sum(earlier.x.nbytes for earlier in self._waiting) > MOST_WAITING_BYTES:
+            del self._waiting[::2]
+        self._waiting.append(replace(moment, before=()))
 
     def _has_begun(self) -> bool:
         """Begin a fit that nobody announced; if that fails, say so and follow no further."""
@@ -316,6 +336,8 @@ class FitTracker:
             validate=validate,
             keep=keep,
             orbit_weights=self._orbit_weights,
+            # The last word of a fit is often of a round that waits already.
+            before=tuple(m for m in self._waiting if m.epoch != last["epoch"]),
         )
 
     def finish(

@@ -186,6 +186,7 @@ def fill(
     request: StopRequest,
     tell: Callable[..., None],
     *,
+    overwrite: bool,
     verbose: bool,
 ) -> int:
     """Compute and write every missing tile; return the bytes of models written.
@@ -212,18 +213,19 @@ def fill(
             fill_shards(path, status, request, advance)
         else:
             fill_cube(path, status, request, progress)
-    request.stop_at_once(tiles_done(path))
+    request.stop_at_once(tiles_done(path, overwrite=overwrite))
     return total
 
 
-def tiles_done(path: Path) -> str:
+def tiles_done(path: Path, *, overwrite: bool) -> str:
     """Return how far the HyperCube is, for one who stops a build."""
     with reading(path) as file:
         status = read_status(file)
     if status is None:
         return f"no tile of {path} is done; the same call builds it."
     done, total = int(status.done.sum()), status.done.size
-    return f"{done} of {total} tiles of {path} are done; the same call goes on."
+    call = "the same call without overwrite=True (--overwrite)" if overwrite else "the same call"
+    return f"{done} of {total} tiles of {path} are done; {call} goes on."
 
 
 def require_shards(status: CubeStatus, path: Path, session: Session | None) -> None:
@@ -310,7 +312,11 @@ def build_hypercube(
         blas_threads(config.n_workers),
         stop_requests() as request,
     ):
-        request.stop_at_once(tiles_done(path))
+        request.stop_at_once(
+            f"nothing of the new HyperCube of {path} is done; the same call builds it."
+            if overwrite
+            else tiles_done(path, overwrite=False)
+        )
         session = None if client is None else session_of(client, path)
         with sole_writer(path, "build") as lock:
             status = prepare_cube(path, config, session, overwrite=overwrite)
@@ -322,7 +328,9 @@ def build_hypercube(
             tell()
             if tiles_built:
                 require_shards(status, path, session)
-                written = fill(path, status, session, request, tell, verbose=verbose)
+                written = fill(
+                    path, status, session, request, tell, overwrite=overwrite, verbose=verbose
+                )
             tidy_shards(status.shards)
         elapsed = time.monotonic() - started
         if not tiles_built:

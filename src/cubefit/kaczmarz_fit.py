@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from cubefit.config import SolverCfg, WarmStart
 from cubefit.fit_follower import Follower
 from cubefit.fit_parts import FitParts
-from cubefit.fit_start import identity_of, starting_point
+from cubefit.fit_start import call_that_goes_on, identity_of, starting_point
 from cubefit.fit_tracker import FitTracker
 from cubefit.interrupts import StopRequest
 from cubefit.inverse.priors import require_second_differences
@@ -83,9 +83,7 @@ class KaczmarzFit:
             n_spaxels=parts.misfit.n_spaxels,
             first_epoch=first_epoch,
             last_epoch=last_epoch,
-            same_call="the same call"
-            if warm_start in ("auto", "resume") and parts.x0 is None
-            else "a call with warm_start='auto' and without x0 (no --fresh)",
+            same_call=call_that_goes_on(warm_start, has_x0=parts.x0 is not None),
             chi2_of=chi2_of(parts),
             on_epoch_end=self.on_epoch_end,
             on_batch=self.on_batch,

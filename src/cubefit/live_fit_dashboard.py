@@ -143,7 +143,7 @@ def spectrum_view(look: Look, galaxy: Galaxy, spaxel: int) -> SpectrumView:
     return SpectrumView(
         title=f"Spaxel {spaxel}, the brightest; {told}",
         ln_wave=galaxy.grids.obs_pix,
-        data=observed.data,
+        data=observed.measured_data,
         model=model,
         used=observed.used,
         flux_unit=drawable(galaxy.flux_unit),

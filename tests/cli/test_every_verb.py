@@ -176,6 +176,53 @@ def test_wrong_usage_has_its_own_exit_code(cubefit, arguments):
     assert cubefit(*arguments).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["stauts"], "No such command 'stauts' (did you mean 'status'?); see cubefit --help."),
+        (["--nonsense"], "No such option: --nonsense; see cubefit --help."),
+        (
+            ["fit", "a.h5", "--qiet"],
+            "No such option: --qiet (did you mean --quiet?); see cubefit fit --help.",
+        ),
+        (["export", "a.h5"], "Missing option '--to' / '-o'; see cubefit export --help."),
+        (
+            ["status", "a.h5", "--interval"],
+            "Option '--interval' requires an argument; see cubefit status --help.",
+        ),
+        (
+            ["demo", "--size", "huge"],
+            (
+                "Invalid value for '--size': 'huge' is not one of 'small', 'medium'; "
+                "see cubefit demo --help."
+            ),
+        ),
+        (
+            ["check", "a.h5", "--quick", "--forget-damaged"],
+            (
+                "Invalid value: --forget-damaged needs every tile read: drop --quick; "
+                "see cubefit check --help."
+            ),
+        ),
+    ],
+)
+def test_wrong_usage_is_one_sentence_with_the_mend(monkeypatch, capsys, arguments, sentence):
+    monkeypatch.setattr(sys, "argv", ["cubefit", *arguments])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.err == f"Error: {sentence}\n"
+    assert printed.out == ""
+
+
+def test_without_arguments_there_is_the_help(cubefit):
+    result = cubefit()
+    assert result.exit_code == 2
+    assert "Exit codes" in result.output
+    assert "Error" not in result.stderr
+
+
 def test_long_verbs_can_be_quiet_and_scripts_have_json():
     long = {
         "demo",
@@ -189,18 +236,42 @@ def test_long_verbs_can_be_quiet_and_scripts_have_json():
         "export",
     }
     assert [v for v in long if "--quiet" not in options_of(v)] == []
-    for verb in ("status", "check", "info", "fit", "export"):
+    for verb in (
+        *("status", "check", "info", "fit", "export", "run", "plot"),
+        *("populate", "build", "reconstruct", "compress", "gather", "snapshot"),
+    ):
         assert "--json" in options_of(verb)
 
 
-@pytest.mark.parametrize("debug", [False, True])
-def test_only_debug_shows_where_an_error_comes_from(tmp_path, debug):
-    command = [sys.executable, "-m", "cubefit", *(["--debug"] if debug else []), "status", "no.h5"]
+@pytest.mark.parametrize(
+    ("verb", "name"), [("demo", "out"), ("plot", "out"), ("snapshot", "out"), ("export", "to")]
+)
+def test_where_files_go_has_one_letter_everywhere(verb, name):
+    kind = next(kind for n, kind, _ in parameters_of(verb) if n == name)
+    assert "-o" in kind.__metadata__[0].param_decls
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["status", "no.h5"],
+        ["--debug", "status", "no.h5"],
+        ["status", "--debug", "no.h5"],
+        ["status", "no.h5", "--debug"],
+    ],
+)
+def test_only_debug_shows_where_an_error_comes_from(tmp_path, arguments):
+    command, debug = [sys.executable, "-m", "cubefit", *arguments], "--debug" in arguments
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert ("Traceback" in done.stderr) == debug
     assert "no.h5 does not exist" in done.stderr
     assert done.stdout == ""
+
+
+def test_debug_behind_two_dashes_is_a_name():
+    assert root.debug_first(["status", "--", "--debug"]) == ["status", "--", "--debug"]
+    assert root.debug_first(["status", "--debug", "--", "a"]) == ["--debug", "status", "--", "a"]
 
 
 def test_errors_are_red_on_a_terminal(monkeypatch, tmp_path):

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from cubefit import cli
 from cubefit.cli.root import main
 from cubefit.distributed import connection
+from cubefit.exact_watch import Watch
 from cubefit.pipeline_runner import PipelineRunner
 
 
@@ -51,7 +52,7 @@ def test_regularization_is_a_number_or_auto(populated, strength):
     ("options", "message"),
     [
         (["--regularization", "much"], "give a number, or auto"),
-        (["--orbit-weights", "nowhere.txt"], "holds no plain numbers"),
+        (["--orbit-weights", "nowhere.txt"], "nowhere.txt: there is no such file"),
         (["--max-memory-gb", "1e-6"], "this fit takes at least"),
         (["--gap", "0"], "gap_tolerance=0.0"),
         (["--method", "kaczmarz", "--regularization", "auto"], "needs method='exact'"),
@@ -69,6 +70,35 @@ def test_errors_are_one_sentence(populated, monkeypatch, capsys, options, messag
     assert said.startswith("Error: ")
     assert message in said
     assert "Traceback" not in said
+
+
+def test_ctrl_c_in_the_preparation_says_how_to_go_on(populated, monkeypatch):
+    told, left = Watch.told, [signal.SIGINT]
+
+    def interrupted(watch, state):
+        if left:
+            signal.raise_signal(left.pop())
+        return told(watch, state)
+
+    monkeypatch.setattr(Watch, "told", interrupted)
+    code, said = run("fit", populated, "--regularization", "auto", "--quiet")
+    assert code == 130
+    assert "nothing is written, and the same call begins again." in said
+    assert "give it more time" not in said
+
+
+def test_ctrl_c_in_fresh_sweeps_names_the_command_that_goes_on(populated, monkeypatch, caplog):
+    original = PipelineRunner.solve_all
+
+    def interrupted(runner, **settings):
+        def interrupt(_rmse):
+            signal.raise_signal(signal.SIGINT)
+
+        return original(runner, on_batch=interrupt, **settings)
+
+    monkeypatch.setattr(PipelineRunner, "solve_all", interrupted)
+    assert run("fit", populated, "--method", "kaczmarz", "--fresh", "--quiet")[0] == 130
+    assert "; the same command without --fresh (in Python, with warm_start" in caplog.text
 
 
 def test_workers_find_what_one_process_finds(populated):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 from tests.galaxy.mock import Sight, settings_text, write_mock
 
@@ -67,3 +69,19 @@ def test_checks_that_complain_have_their_exit_code(cubefit, tmp_path):
     result = cubefit("run", "--check", path, "--quiet")
     assert result.exit_code == 3
     assert "Check: Lines shift" in " ".join(result.output.split())
+
+
+def test_each_finding_is_printed_once_where_progress_is_not_wanted(tmp_path):
+    """In a process of its own: where tests run, logs go elsewhere."""
+    sight = Sight(wave=(4900.0, 5250.0), ages=(2.0, 12.0))
+    write_mock(tmp_path, sight)
+    path = tmp_path / "galaxy.toml"
+    text = settings_text(sight).replace("redshift = 0.01", "redshift = 0.0105")
+    path.write_text(text.replace('lsf = "muse"', 'lsf = "muse"\nradius = 8.0'))
+    for _ in range(2):
+        command = [sys.executable, "-m", "cubefit", "run", "--check", path, "--quiet"]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert result.returncode == 3
+        assert result.stdout.count("bins are left out") == 1
+        assert result.stdout.count("check the redshift") == 1
+        assert result.stderr == ""

@@ -88,6 +88,7 @@ def test_kinds_are_listed_and_in_the_help():
         (["nonsense", "-o", "a.png"], "There is no picture 'nonsense'"),
         (["maps", "-o", "a.gif"], "end its name in .png, .pdf, .svg"),
         (["maps", "-o", "none/a.png"], "create the folder none first"),
+        (["maps", "-o", "/proc/a.png"], "Error: /proc/a.png cannot be written ("),
         (["maps", "-o", "a.png", "--components", "3-1"], "such as 0,3-5"),
         (["maps", "-o", "a.png", "--spaxels", "1"], "does not heed spaxels"),
         (["mass-map", "-o", "a.png"], "does not know the mass of its templates"),

@@ -74,6 +74,62 @@ def test_populate_says_what_the_npz_lacks(cubefit, tmp_path):
     assert not (tmp_path / "cube.h5").exists()
 
 
+def test_populate_knows_what_is_no_npz(cubefit, populated, tmp_path):
+    (tmp_path / "words.npz").write_text("hello")
+    for given, said in (
+        (tmp_path / "words.npz", "cannot be read as npz of plain arrays, for it is no npz file"),
+        (populated, "is an HDF5 file, where an npz file is due"),
+    ):
+        result = cubefit("populate", given, tmp_path / "new.h5")
+        assert result.exit_code == 1
+        assert said in result.stderr
+        assert "pickle" not in result.stderr
+
+
+def scripted(cubefit, *arguments):
+    """The object that a verb prints for scripts; nothing else may stand there."""
+    result = cubefit(*arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_verbs_that_make_something_have_objects_for_scripts(cubefit, npz, tmp_path):
+    file = tmp_path / "cube.h5"
+    told = scripted(cubefit, "populate", npz(), file)
+    assert told["coverage"]["safe"] is True
+    assert told["coverage"]["red_margin_px"] > 64
+    told = scripted(cubefit, "build", file, "--s-chunk", 3)
+    assert (told["tiles_built"], told["tiles_total"]) == (15, 15)
+    assert told["n_bytes"] > 0
+    assert told["elapsed_s"] > 0
+    assert scripted(cubefit, "gather", file) == {"file": str(file), "shards": 0}
+    told = scripted(cubefit, "compress", file)
+    assert told["codec"] == "gzip"
+    assert told["bytes_before"] > told["bytes_after"] > 0
+    cubefit("fit", file, "--quiet")
+    written = {"file": str(file), "dataset": "/ModelCube", "written": True}
+    assert scripted(cubefit, "reconstruct", file) == written
+    assert scripted(cubefit, "reconstruct", file) == written | {"written": False}
+    picture = str(tmp_path / "a.png")
+    told = scripted(cubefit, "snapshot", file, "-o", picture)
+    assert told == {"file": str(file), "written": [picture]}
+    told = scripted(cubefit, "export", file, "-o", tmp_path / "out")
+    assert len(told["written"]) == 3
+
+
+def test_a_watching_snapshot_has_one_object_a_line(cubefit, populated, tmp_path, monkeypatch):
+    monkeypatch.setattr("cubefit.live_fit_dashboard.watch_dashboard", lambda *_, **__: ["a", "b"])
+    command = ("snapshot", populated, "-o", tmp_path / "a.png", "--watch", 1, "--json")
+    lines = [json.loads(line) for line in cubefit(*command).stdout.splitlines()]
+    assert lines == [{"file": str(populated), "told": word} for word in "ab"]
+
+
+def test_a_disk_that_takes_no_snapshot_is_told_with_the_name_asked_for(cubefit, populated):
+    result = cubefit("snapshot", populated, "-o", "/proc/a.png")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: /proc/a.png cannot be written (")
+
+
 def test_the_pad_of_populate_warns_in_one_sentence(npz, tmp_path):
     command = [sys.executable, "-m", "cubefit", "populate", npz(), tmp_path / "cube.h5"]
     options = ["--safety-pad", "90", "--quiet"]

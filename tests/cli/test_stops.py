@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import weakref
 from types import SimpleNamespace
@@ -201,7 +202,26 @@ def test_a_signal_while_the_program_loads_has_its_exit_code(monkeypatch, number,
     with pytest.raises(SystemExit) as ended:
         program.main()
     assert ended.value.code == code
-    assert {n: signal.getsignal(n) for n in SIGNALS} == DEFAULTS
+    after = DEFAULTS | {signal.SIGINT: signal.SIG_IGN}
+    assert {n: signal.getsignal(n) for n in SIGNALS} == after
+
+
+def test_ctrl_c_after_the_work_does_not_kill():
+    """As while Python tidies up, which takes a second with large libraries."""
+    code = """if True:
+        import os, signal, sys
+        from cubefit.__main__ import main
+
+        sys.argv = ["cubefit", "--version"]
+        try:
+            main()
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("cubefit ")
+    assert done.stderr == ""
 
 
 def test_an_ignored_hangup_stays_ignored(monkeypatch, capsys, fitted):

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from bokeh.core.validation.check import ValidationIssues, check_integrity
 from bokeh.document import Document
 from bokeh.events import Tap
 
 from cubefit.dashboard import Page
 from cubefit.dashboard.curves import MOST_POINTS, in_good_unit, points
+from cubefit.dashboard.style import TONES
 from cubefit.errors import StoreError
 from cubefit.fit_tracker import FitTracker
 from cubefit.hypercube_builder import build_hypercube
@@ -58,11 +60,46 @@ def test_a_page_without_a_file_waits_and_then_shows_it(galaxy_problem, tmp_path)
     assert [part.view.visible for part in parts] == [True, True, True, False]
 
 
+def test_a_page_without_a_file_has_no_empty_column(galaxy_problem, tmp_path):
+    live, page = opened(tmp_path / "cube.h5")
+    assert check_integrity(page.view.references()) == ValidationIssues([], [])
+    galaxy_problem.populate(live.path)
+    refreshed(live, page)
+    assert check_integrity(page.view.references()) == ValidationIssues([], [])
+    assert page.body in page.view.children
+
+
+def test_what_is_not_there_is_neither_in_the_legend_nor_missing_on_the_axis(galaxy_file):
+    live, page = opened(galaxy_file)
+    spectrum = page.spectrum
+    model = next(i for i in spectrum._above.legend[0].items if i.label.value == "model")
+    assert not model.visible
+    assert spectrum._above.xaxis.axis_label == "Wavelength [\u212b]"
+    PipelineRunner(galaxy_file).solve_all(method="exact", verbose=False)
+    refreshed(live, page)
+    assert model.visible
+    assert spectrum._above.xaxis.axis_label == ""
+    assert spectrum._below.xaxis.axis_label == "Wavelength [\u212b]"
+
+
+def test_voxels_that_are_masked_are_not_drawn_but_masked_pixels_are(galaxy_problem, tmp_path):
+    cube = galaxy_problem.optional["datacube"].copy()
+    good = np.ones(cube.shape, bool)
+    good[:, 30:32] = False
+    cube[~good] = 0.0
+    path = galaxy_problem.populate(tmp_path / "cube.h5", datacube=cube, voxel_mask=good)
+    _, page = opened(path)
+    page.pick(3)
+    expected = np.where(good[3], cube[3], np.nan)
+    np.testing.assert_allclose(page.spectrum.lines.data["data"], expected)
+    assert len(page.spectrum.unused.data["left"]) == 3
+
+
 def test_axes_have_the_units_of_the_file(galaxy_problem, tmp_path):
     seen = Observation(flux_unit="1e-20 erg/s/cm^2/AA", pixel_unit="arcsec")
     _, page = opened(galaxy_problem.populate(tmp_path / "cube.h5", observation=seen))
     assert page.map._figure.xaxis.axis_label == "x [arcsec]"
-    assert page.spectrum._above.yaxis.axis_label == "Flux density [10⁻²⁰ erg Å⁻¹ s⁻¹ cm⁻²]"
+    assert page.spectrum._above.yaxis.axis_label == "Flux density [10⁻²⁰ erg s⁻¹ cm⁻² Å⁻¹]"
 
 
 def test_names_in_the_page_are_text_and_no_markup(galaxy_problem, tmp_path):
@@ -122,6 +159,66 @@ def test_the_map_is_light_or_what_the_fit_makes_of_it(fitted, galaxy_problem):
         np.testing.assert_allclose(image, expected[bins], rtol=1e-5)
 
 
+@pytest.mark.parametrize(("scale", "tone"), [(1.0, "done"), (0.25, "doubtful")])
+def test_only_a_fit_within_the_noise_is_green(galaxy_problem, tmp_path, scale, tone):
+    noise = scale * galaxy_problem.optional["noise"]
+    path = galaxy_problem.populate(tmp_path / "cube.h5", noise=noise)
+    PipelineRunner(path).solve_all(method="exact", verbose=False)
+    _, page = opened(path)
+    assert f"solid {TONES[tone]}" in page.header.view.text
+    assert TONES["done"] != TONES["doubtful"]
+
+
+def test_the_map_offers_what_can_be_known_and_names_it(galaxy_problem, tmp_path):
+    seen = Observation(flux_unit="mJy", pixel_unit="arcsec")
+    masses = np.linspace(1.0, 2.0, 12).reshape(2, 3, 2)
+    path = galaxy_problem.populate(tmp_path / "cube.h5", observation=seen, template_masses=masses)
+    PipelineRunner(path).solve_all(method="exact", verbose=False)
+    _, page = opened(path)
+    result = FitResult.from_file(path)
+    images, spaxels = result.images(), result.spaxels()
+    bins = galaxy_problem.optional["binnum"].reshape(6, 8)
+    expected = {
+        "light per spatial pixel (data)": ("Mean flux density [mJy]", None),
+        "geometric mean age, by light (fit) [Gyr]": ("Geometric mean age [Gyr]", None),
+        "mean [M/H], by light (fit) [dex]": ("Mean [M/H] [dex]", None),
+        "mean [alpha/Fe], by light (fit) [dex]": (
+            "Mean [alpha/Fe] [dex]",
+            spaxels["alpha_by_light"].values[bins],
+        ),
+        "light per spatial pixel (fit)": ("Mean flux density [mJy]", images["light"].values),
+        "mass per spatial pixel (fit)": ("Mass [unit of template_masses]", images["mass"].values),
+    }
+    assert page.map.select.options == list(expected)
+    for label, (name, values) in expected.items():
+        page.map.select.value = label
+        assert page.map._name.text == name
+        assert page.map._hover.tooltips == [("Spaxel", "@spaxel"), (name, "@value")]
+        if values is not None:
+            np.testing.assert_allclose(page.map.pixels.data["value"][0], values, rtol=1e-5)
+
+
+def test_the_map_offers_nothing_that_is_not_known_or_the_same_everywhere(galaxy_problem, tmp_path):
+    axes = {"metallicity": [-1.0, 0.0], "age": [1.0, 3.0, 10.0], "alpha": [0.2, 0.2]}
+    path = galaxy_problem.populate(tmp_path / "cube.h5", template_axes=axes)
+    _, page = opened(path)
+    assert page.map.select.options == [
+        "light per spatial pixel (data)",
+        "geometric mean age, by light (fit) [Gyr]",
+        "mean [M/H], by light (fit) [dex]",
+        "light per spatial pixel (fit)",
+    ]
+
+
+def test_a_file_replaced_while_the_map_is_made_is_no_end_of_the_page(galaxy_file, monkeypatch):
+    def fail(*_):
+        raise StoreError("gone for a moment")
+
+    monkeypatch.setattr("cubefit.dashboard.galaxy_map.read_template_masses", fail)
+    _, page = opened(galaxy_file)
+    assert "mass per spatial pixel (fit)" not in page.map.select.options
+
+
 def test_the_masses_stand_against_what_is_chosen(fitted):
     path, x = fitted
     _, page = opened(path)
@@ -135,6 +232,10 @@ def test_the_masses_stand_against_what_is_chosen(fitted):
     np.testing.assert_allclose(page.masses.points.data["x"], np.arange(5))
     means = FitResult.from_file(path).components()["log_age_by_light"].values
     np.testing.assert_allclose(page.masses.points.data["age"], means)
+    colours, gyr = page.masses._colours, 10.0**means
+    assert (colours.low, colours.high) == pytest.approx((gyr.min(), gyr.max()), rel=1e-5)
+    fill = page.masses._by_weight.renderers[0].glyph.fill_color
+    assert (fill.field, fill.transform) == ("gyr", colours)
 
 
 def test_the_plane_is_of_the_picked_component(fitted):
@@ -165,6 +266,25 @@ def test_the_curves_are_the_metrics(fitted):
     np.testing.assert_allclose(curves["nnz"].data["x"], columns["time_sec"])
     page.curves.choice.active = 1
     np.testing.assert_allclose(curves["nnz"].data["x"], columns["epoch"])
+
+
+def test_curves_without_any_value_are_hidden_until_there_is_one(galaxy_file):
+    PipelineRunner(galaxy_file).solve_all(epochs=2, verbose=False)
+    live, page = opened(galaxy_file)
+    parts = dict(zip(page.curves.titles, page.curves._figures, strict=True))
+    assert parts["Rms residual [sigma]"].visible
+    assert not parts["Gap to the optimum, at most"].visible
+    PipelineRunner(galaxy_file).solve_all(method="exact", verbose=False)
+    refreshed(live, page)
+    assert all(part.visible for part in parts.values())
+
+
+def test_legends_of_the_curves_lie_below_them(galaxy_file):
+    _, page = opened(galaxy_file)
+    legends = [part.legend[0] for part in page.curves._figures if part.legend]
+    below = [model for part in page.curves._figures for model in part.below]
+    assert len(legends) == 2
+    assert all(legend in below for legend in legends)
 
 
 def test_the_tiles_show_while_there_are_some_to_build(galaxy_file):
@@ -386,3 +506,4 @@ def test_the_curves_have_the_unit_of_their_misfit(galaxy_problem, tmp_path, nois
         "Misfit per voxel" if noise else "Misfit [data unit squared] per voxel",
         f"Rms residual [{unit}]",
     ]
+    assert page.curves.titles[3] == "Step size (change of weights)"

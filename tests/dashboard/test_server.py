@@ -13,6 +13,7 @@ from bokeh.client import pull_session
 from cubefit.dashboard.server import DashboardServer, free_port, name_of, own_origins
 from cubefit.errors import ConfigError
 from cubefit.live import LiveFile
+from cubefit.live.file import REST
 from cubefit.live.galaxy import read_galaxy
 
 
@@ -109,7 +110,8 @@ def test_an_error_in_a_look_is_not_the_end_of_looking(galaxy_file, monkeypatch, 
     with DashboardServer(galaxy_file, port=0) as server:
         server._viewers = 1
 
-        def fail():
+        def fail(*, rested):
+            assert rested
             looks.release()
             raise ArithmeticError("a bug")
 
@@ -130,7 +132,9 @@ def test_reading_a_large_galaxy_does_not_make_the_page_rest(galaxy_file, monkeyp
         return read_galaxy(path)
 
     monkeypatch.setattr("cubefit.live.file.read_galaxy", read)
-    monkeypatch.setattr("cubefit.live.file.time.perf_counter", lambda: float(next(now)))
+    monkeypatch.setattr("cubefit.live.file.time.thread_time", lambda: float(next(now)))
+    monkeypatch.setattr("cubefit.live.file.time.monotonic", lambda: 0.0)
+    monkeypatch.setattr("cubefit.live.file.LONGEST_REST_S", 1e9)
     assert live.refresh()
     assert slow == [galaxy_file]
-    assert live.cost_s == 10.0
+    assert live._rested == 10.0 * REST

@@ -9,6 +9,7 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import Table
+from astropy.units import Unit
 from astropy.wcs import WCS
 
 from cubefit.store.results import read_model_cube
@@ -32,6 +33,27 @@ def test_fits_files_hold_to_the_standard(products):
         with warnings.catch_warnings(), fits.open(products[name], checksum=True) as hdus:
             warnings.simplefilter("error")
             hdus.verify("exception")
+
+
+def test_the_model_cube_has_checksums(products):
+    header = fits.getheader(products["cube-model.fits"])
+    assert {"CHECKSUM", "DATASUM"} <= set(header)
+
+
+def test_every_part_says_what_it_is_of(products):
+    with fits.open(products["cube-results.fits"]) as hdus:
+        primary = hdus[0].header
+        for hdu in hdus[1:]:
+            for key in ("OBJECT", "SOURCE", "METHOD", "FITTED", "INDIGEST"):
+                assert hdu.header[key] == primary[key]
+
+
+def test_light_has_the_unit_of_the_cube(products):
+    unit = Unit("1e-20 erg / (s cm2 Angstrom)")
+    light = fits.getheader(products["cube-results.fits"], "MAP_LIGHT")
+    assert Unit(light["BUNIT"]) == unit
+    for name in ("cube-components.ecsv", "cube-spaxels.ecsv"):
+        assert Unit(Table.read(products[name])["light"].unit) == unit
 
 
 def test_maps_are_where_the_cube_is_on_the_sky(products, fitted):

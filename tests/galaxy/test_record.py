@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from contextlib import suppress
 
 import pytest
 
 from cubefit.errors import StoreError
-from cubefit.galaxy.record import Record
+from cubefit.galaxy.record import Record, kept_warnings
 
 
 @pytest.fixture
@@ -51,6 +53,51 @@ def test_what_changes_undoes_a_step(files, tmp_path, change):
     elif change == "name":
         given = given.rename(tmp_path / "renamed.dat")
     assert again.done("step", digest(again, given, **settings)) is None
+
+
+def test_contents_replaced_behind_the_same_size_and_date_are_noticed(files, tmp_path):
+    given, made = files
+    record = Record(tmp_path)
+    record.finish("step", digest(record, given), [made], {})
+    then = given.stat()
+    given.write_text("A")
+    os.utime(given, ns=(then.st_atime_ns, then.st_mtime_ns))
+    again = Record(tmp_path)
+    assert again.done("step", digest(again, given)) is None
+
+
+def test_where_files_lie_undoes_nothing(files, tmp_path):
+    given, made = files
+    record = Record(tmp_path)
+    record.finish("step", digest(record, given), [made], {})
+    moved = tmp_path.rename(tmp_path.with_name("elsewhere"))
+    again = Record(moved)
+    assert again.done("step", digest(again, moved / given.name)) is not None
+    assert again.made_by("step") == [moved / made.name]
+
+
+def test_what_has_changed_since_is_no_file_of_the_step(files, tmp_path):
+    given, made = files
+    record = Record(tmp_path)
+    record.finish("step", digest(record, given), [given, made], {})
+    made.write_text("mine")
+    assert record.made_by("step") == [given]
+    assert record.made_by("other") == []
+
+
+def test_warnings_are_kept_once_and_shown_where_an_error_follows(capsys, monkeypatch):
+    log = logging.getLogger("cubefit.some_step")
+    monkeypatch.setattr(logging.getLogger("cubefit"), "propagate", False)
+    with kept_warnings() as kept:
+        log.warning("%d bins", 3)
+        log.warning("%d bins", 3)
+        log.info("nothing to speak of")
+    assert kept == ["3 bins"]
+    assert capsys.readouterr().err == ""
+    with suppress(StoreError), kept_warnings():
+        log.warning("%d bins", 4)
+        raise StoreError("full")
+    assert capsys.readouterr().err == "4 bins\n"
 
 
 def test_a_new_date_alone_undoes_nothing(files, tmp_path):

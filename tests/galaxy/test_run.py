@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 
 import h5py
 import numpy as np
@@ -11,8 +13,9 @@ import pytest
 from astropy.io import fits
 
 from cubefit import FitResult
-from cubefit.errors import ConfigError, CubeFitError, InputError, StoreError
+from cubefit.errors import ConfigError, CubeFitError, InputError, LockedError, StoreError
 from cubefit.galaxy import run, run_galaxy
+from cubefit.galaxy.record import sole_run
 from cubefit.io import read_orbits
 
 ALL = ["orbits", "spectra", "templates", "checks", "fit", "products"]
@@ -41,6 +44,75 @@ def test_settings_undo_the_steps_that_they_are_of(files):
     assert go(files(more)).steps_done == ["products"]
     masked = go(files(more, cube=('lsf = "muse"', 'lsf = "muse"\nmasks = []')))
     assert masked.steps_done == ALL[1:]
+
+
+def test_products_carry_the_name_that_the_settings_have(files):
+    go(files(BARE))
+    renamed = go(files(BARE, name=('name = "Mock"', 'name = "Other"')))
+    for path in renamed.products[0], renamed.products[3]:
+        header = fits.getheader(path)
+        assert header["OBJECT"] == "Other"
+        assert json.loads(header["SETTINGS"])["galaxy"]["name"] == "Other"
+
+
+def test_settings_that_change_no_result_undo_no_fit(files):
+    go(files(BARE))
+    again = go(files(BARE + "\n[fit]\nmax_memory_gb = 3.0\nepochs = 7"))
+    assert again.steps_done == ["products"]
+    settings = json.loads(fits.getheader(again.products[0])["SETTINGS"])
+    assert settings["fit"]["max_memory_gb"] == 3.0
+
+
+def test_a_folder_that_moves_keeps_what_is_done(files, tmp_path):
+    path = files(BARE)
+    first, moved = go(path), tmp_path / "moved"
+    moved.mkdir()
+    for name in ("galaxy.toml", "cube.fits", "orbits.npz", "out"):
+        (tmp_path / name).rename(moved / name)
+    again = go(moved / path.name)
+    assert again.steps_done == []
+    assert again.products == [moved / p.relative_to(tmp_path) for p in first.products]
+    copy = tmp_path / "copy"
+    shutil.copytree(moved, copy)
+    assert go(copy / path.name).steps_done == []
+
+
+def test_products_of_earlier_settings_go_and_files_of_others_stay(files, tmp_path):
+    with_pictures = "[products]\npictures = ['light-map', 'convergence']"
+    made = tmp_path / "out" / "products"
+    first = go(files(with_pictures))
+    assert {"cube-model.fits", "light-map.png", "convergence.png"} <= {
+        p.name for p in made.iterdir()
+    }
+    (made / "notes.txt").write_text("mine")
+    (made / "convergence.png").write_text("mine, in its place")
+    fewer = "[products]\npictures = []\nmodel_cube = false\n[fit]\nregularization = 0.2"
+    again = go(files(fewer))
+    left = {path.name for path in again.products} | {"notes.txt", "convergence.png"}
+    assert {path.name for path in made.iterdir()} == left
+    assert len(again.products) == len(first.products) - 3
+
+
+def test_a_second_run_into_one_folder_is_refused(files, tmp_path):
+    path = files(BARE)
+    (tmp_path / "out").mkdir()
+    with sole_run(tmp_path / "out"), pytest.raises(LockedError) as refused:
+        go(path)
+    assert re.search(
+        rf"Another run fills .*out: process {os.getpid()} on .*since", str(refused.value)
+    )
+    assert list((tmp_path / "out").iterdir()) == []
+    assert go(path).steps_done == ALL
+
+
+def test_what_a_step_warned_of_is_told_each_time(files):
+    path = files(BARE, cut=('lsf = "muse"', 'lsf = "muse"\nradius = 8.0'))
+    first = run_galaxy(path, check_only=True, verbose=False)
+    assert "bins are left out" in first.findings[0]
+    assert run_galaxy(path, check_only=True, verbose=False).findings == first.findings
+    again = go(path)
+    assert again.steps_done == ALL[4:]
+    assert again.findings[: len(first.findings)] == first.findings
 
 
 def test_a_changed_cube_undoes_what_it_went_into(files, tmp_path):
@@ -80,8 +152,10 @@ def test_a_file_of_someone_else_is_not_replaced(files, tmp_path, fitted):
     path = files(BARE)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "cube.h5").write_bytes(fitted.report.h5_path.read_bytes())
-    with pytest.raises(StoreError, match="made from other inputs"):
+    with pytest.raises(StoreError, match="made from other inputs") as refused:
         go(path)
+    assert "move that file away, or choose another galaxy.out" in str(refused.value)
+    assert "overwrite" not in str(refused.value)
     assert (tmp_path / "out" / "cube.h5").read_bytes() == fitted.report.h5_path.read_bytes()
 
 
@@ -270,7 +344,7 @@ def test_a_resolution_that_is_not_known_is_found(files):
 
 def test_names_and_line_spreads_do_not_read_the_cube_again(files):
     go(files(BARE))
-    assert go(files(BARE, name=('name = "Mock"', 'name = "Other"'))).steps_done == []
+    assert go(files(BARE, name=('name = "Mock"', 'name = "Other"'))).steps_done == ["products"]
     assert go(files(BARE, lsf=('lsf = "muse"', "lsf = 2.95"))).steps_done == ALL[2:]
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
 
 from cubefit.errors import ConfigError
-from cubefit.galaxy.settings import TABLES
+from cubefit.galaxy.settings import TABLES, PictureKind
 from cubefit.galaxy.settings_file import as_tables, read_settings
 from cubefit.galaxy.template import as_toml, settings_template
+from cubefit.pictures import KINDS
 
 LEAST = """
 [galaxy]
@@ -70,6 +72,14 @@ def line_above(text, table, key):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        (
+            LEAST + "[products]\npictures = ['map']\n",
+            "products.pictures[0]: invalid enum value 'map'; did you mean 'maps'? Else choose of",
+        ),
+        (
+            LEAST.replace("[orbits]", "wave_range = [480, 700]\n[orbits]"),
+            "give Angstrom, from 1000",
+        ),
         ("[cub]\n", "there is no table [cub]; did you mean 'cube'?"),
         ("[xyz]\n", "there is no table [xyz]; choose one of galaxy, cube"),
         ("galaxy = 1\n", "galaxy is a table: write [galaxy] and its keys below"),
@@ -117,6 +127,10 @@ def test_wrong_settings_are_refused_with_their_place(write, text, told):
     with pytest.raises(ConfigError) as refused:
         read_settings(path)
     assert told in str(refused.value)
+
+
+def test_pictures_are_those_that_there_are():
+    assert get_args(PictureKind) == tuple(KINDS)
 
 
 def test_a_byte_order_mark_is_no_error(tmp_path):

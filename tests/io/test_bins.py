@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.wcs import WCS
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -68,6 +69,31 @@ def test_an_ngist_table_is_read_back(tmp_path):
     np.testing.assert_array_equal(bins.x, X)
     np.testing.assert_array_equal(bins.y, Y)
     assert bins.image_shape == (NY, NX)
+
+
+SKY = {
+    "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CRVAL2": 2.2,
+    "CDELT1": -0.2 / 3600, "CDELT2": 0.2 / 3600,
+}  # fmt: skip
+
+
+def test_the_sky_of_an_ngist_table_is_that_of_its_image(tmp_path):
+    path = write_ngist(tmp_path / "N_table.fits", IDS)
+    assert read_bins(path).wcs is None
+    for shape in ((NY + 1, NX), (NY, NX)):
+        fits.append(path, np.zeros(shape), fits.Header(SKY | {"CRVAL1": 150.0 + shape[0]}))
+    sky = WCS(fits.Header.fromstring(read_bins(path).wcs))
+    assert sky.wcs.crval.tolist() == [150.0 + NY, 2.2]
+    few = write_ngist(tmp_path / "few_table.fits", IDS.ravel()[:7])
+    fits.append(few, np.zeros((NY, NX)), fits.Header(SKY))
+    assert read_bins(few).wcs is None
+
+
+def test_an_image_of_bins_has_its_sky(tmp_path):
+    fits.PrimaryHDU(IDS.astype(np.int16), fits.Header(SKY)).writeto(tmp_path / "b.fits")
+    assert WCS(fits.Header.fromstring(read_bins(tmp_path / "b.fits").wcs)).has_celestial
+    fits.PrimaryHDU(IDS.astype(np.int16)).writeto(tmp_path / "bare.fits")
+    assert read_bins(tmp_path / "bare.fits").wcs is None
 
 
 def near_bin_zero():

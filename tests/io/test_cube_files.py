@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cubefit.errors import InputError
 from cubefit.io.cube_files import CubeFile, WaveHeader, write_cube
@@ -43,6 +45,20 @@ def test_planes_are_read_back_with_their_header(tmp_path):
         np.testing.assert_array_equal(hdus[0].data, VALUES)
         assert hdus[0].header["OBJECT"] == "NGC 1"
     assert path.stat().st_size % 2880 == 0
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_checksums_are_right(tmp_path, seed):
+    """Astropy warns of wrong ones, and warnings are errors here."""
+    rng = np.random.default_rng(seed)
+    planes = rng.standard_normal(SHAPE).astype(np.float32)
+    path = tmp_path / f"{seed}.fits"
+    write(path, cube(flux_unit=f"unit {seed}"), planes=np.split(planes, [1, 4]))
+    with fits.open(path, checksum=True) as hdus:
+        assert {"CHECKSUM", "DATASUM"} <= set(hdus[0].header)
+        np.testing.assert_array_equal(hdus[0].data, planes)
+    path.unlink()
 
 
 @pytest.mark.parametrize(
@@ -83,7 +99,12 @@ def test_too_few_planes_leave_no_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("unit", "key"), [("erg / (s cm2 Angstrom)", "BUNIT"), ("counts of mine", "FLUXUNIT")]
+    ("unit", "key"),
+    [
+        ("erg / (s cm2 Angstrom)", "BUNIT"),
+        ("1E-17 erg/s/cm^2/Ang/spaxel", "BUNIT"),
+        ("counts of mine", "FLUXUNIT"),
+    ],
 )
 def test_units_stand_where_readers_know_them(tmp_path, unit, key):
     header = fits.getheader(write(tmp_path / "cube.fits", cube(flux_unit=unit)))

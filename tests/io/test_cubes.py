@@ -273,6 +273,36 @@ def test_tile_compressed_files_are_read_likewise(tmp_path, rng):
     np.testing.assert_array_equal(read_cube(tmp_path / "c.fits").flux, rows(flux))
 
 
+def tile_compressed(path, rng):
+    flux, _ = voxels(rng, shape=(L, 20, 20))
+    head = header(**(sky_cards() | linear_cards()))
+    data = fits.CompImageHDU(flux, head, name="DATA", compression_type="RICE_1")
+    fits.HDUList([fits.PrimaryHDU(), data]).writeto(path)
+    return path
+
+
+def test_tile_compressed_files_that_are_damaged_are_refused(tmp_path, rng):
+    path = tile_compressed(tmp_path / "c.fits.fz", rng)
+    whole = path.read_bytes()
+    with fits.open(path, disable_image_compression=True) as file:
+        table = file[1].fileinfo()["datLoc"]
+        heap = table + file[1].header["NAXIS1"] * file[1].header["NAXIS2"]
+        end = heap + file[1].header["PCOUNT"]
+    path.write_bytes(whole[:heap] + b"\xff" * (end - heap) + whole[end:])
+    with pytest.raises(InputError, match=r"cannot be read as FITS \(decompression error"):
+        list(read_cube(path).blocks())
+
+
+def test_a_length_in_words_is_refused(tmp_path, rng):
+    path = tile_compressed(tmp_path / "c.fits.fz", rng)
+    whole = path.read_bytes()
+    card = b"ZNAXIS3 =                   12"
+    assert card in whole
+    path.write_bytes(whole.replace(card, b"ZNAXIS3 = '12      '          "))
+    with pytest.raises(InputError, match="cannot be read as FITS"):
+        read_cube(path)
+
+
 def test_a_cube_without_noise_says_so(tmp_path, rng):
     flux, _ = voxels(rng)
     flux[1, 1, 1] = np.nan

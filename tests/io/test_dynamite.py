@@ -195,6 +195,8 @@ def test_sets_may_be_given_instead_of_the_configuration(model):
     for options in ({}, {"sets": sets, "config": model.config}):
         with pytest.raises(ConfigError, match="give one of the two"):
             read_dynamite(model.ml, **options)
+    with pytest.raises(ConfigError, match=r"sets = \[1\]: give a list of KinematicSet"):
+        read_dynamite(model.ml, sets=[1])
 
 
 def test_the_library_knows_the_bins_of_its_first_set(tmp_path):

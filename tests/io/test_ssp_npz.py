@@ -146,6 +146,30 @@ def test_truncated_files_are_refused(saved, kept):
         read_ssp(path, medium="air")
 
 
+def like_populations(log_gyr):
+    """Spectra (T, nAge, nZ) that redden as those of E-MILES do with the logarithm of age."""
+    slope = (LAM / LAM.mean() - 1.0)[:, None, None]
+    return 1.0 + (2.5 * log_gyr[None, :, None] + 0.1 * METALS) * slope
+
+
+def test_logarithms_of_years_are_no_gyr(saved):
+    log_yr = np.array([9.0, 9.48, 10.0, 10.1])
+    arrays = ppxf_arrays(templates=like_populations(log_yr - 9.0), ages=log_yr)
+    with pytest.raises(InputError, match=r"look like log10\(age / yr\). Give Gyr"):
+        read_ssp(saved(arrays), medium="air", wave_range=(4100.0, 4200.0))
+    old_gyr = np.array([5.0, 7.0, 9.0, 10.0])
+    arrays = ppxf_arrays(templates=like_populations(np.log10(old_gyr)), ages=old_gyr)
+    assert read_ssp(saved(arrays), medium="air").ages.tolist() == old_gyr.tolist()
+
+
+def test_mass_fractions_are_no_metallicities_in_dex(saved):
+    arrays = ppxf_arrays(metals=np.array([0.004, 0.008, 0.02]))
+    with pytest.raises(InputError, match=r"0\.004 to 0\.02, which looks like mass fractions Z"):
+        read_ssp(saved(arrays), medium="air")
+    dex = np.array([0.0, 0.06, 0.09])
+    assert read_ssp(saved(ppxf_arrays(metals=dex)), medium="air").metals.tolist() == dex.tolist()
+
+
 def test_axes_of_ppxf_are_not_to_be_told(saved):
     with pytest.raises(ConfigError, match="leave axes out"):
         read_ssp(saved(ppxf_arrays()), medium="air", axes=("wave", "metals", "ages"))

@@ -1,5 +1,6 @@
 """A file to be watched: what is seen of it in each of its states."""
 
+import itertools
 import shutil
 import time
 
@@ -12,6 +13,7 @@ from cubefit.config import TrackerConfig
 from cubefit.errors import StaleError
 from cubefit.fit_tracker import FitTracker
 from cubefit.live import LiveFile, headline, tone_of, what_is_fitted
+from cubefit.live.file import LONGEST_REST_S
 from cubefit.observation import Observation
 from cubefit.pipeline_runner import PipelineRunner
 from cubefit.reconstruction import reconstruct_matrix_free
@@ -87,9 +89,35 @@ def test_a_committed_solution_is_shown(noisy):
     np.testing.assert_array_equal(look.weights.x.ravel(), x)
     assert look.weights.told.startswith("solution saved at 2")
     np.testing.assert_array_equal(look.orbit_weights, np.arange(1.0, 6.0))
-    assert tone_of(look) == "done"
+    assert tone_of(look) == "doubtful"
     assert f"chi2 per voxel {stats['chi2_per_voxel']:.4g}" in headline(look)
     assert "No other weights lower the objective by more than" in headline(look)
+
+
+@pytest.mark.parametrize(
+    ("scale", "tone", "said"),
+    [
+        (1.0, "done", " (about 1 is a fit within the noise)"),
+        (0.75, "doubtful", ", above the 1 of a fit within the noise"),
+        (0.25, "doubtful", ", far above the 1 of a fit within the noise"),
+        (1.5, "doubtful", ", below the 1 of a fit within the noise"),
+        (9.0, "doubtful", ", far below the 1 of a fit within the noise"),
+    ],
+)
+def test_a_fit_that_is_not_within_the_noise_says_so(problem, tmp_path, scale, tone, said):
+    sigma = 0.01 * problem.datacube.mean()
+    error = sigma * np.random.default_rng(8).standard_normal(problem.datacube.shape)
+    data, noise = problem.datacube + error, np.full(40, scale * sigma)
+    path = problem.populate(tmp_path / "cube.h5", datacube=data, noise=noise)
+    _, stats = PipelineRunner(path).solve_all(method="exact", verbose=False)
+    look = seen(path)
+    assert tone_of(look) == tone
+    assert f"chi2 per voxel {stats['chi2_per_voxel']:.4g}{said}" in headline(look)
+
+
+def test_a_fit_without_noise_is_not_doubted(populated):
+    PipelineRunner(populated).solve_all(epochs=1, verbose=False)
+    assert tone_of(seen(populated)) == "done"
 
 
 def test_a_kaczmarz_solution_does_not_claim_to_be_an_optimum(populated):
@@ -181,6 +209,9 @@ def test_a_spaxel_is_read_with_its_noise_and_masks(problem, tmp_path):
     np.testing.assert_array_equal(spectrum.used, used)
     np.testing.assert_allclose(spectrum.noise, np.linspace(1, 2, 40))
     np.testing.assert_array_equal(spectrum.data, data[2])
+    measured = voxel_mask[2]
+    np.testing.assert_array_equal(spectrum.measured, measured)
+    np.testing.assert_array_equal(spectrum.measured_data, np.where(measured, data[2], np.nan))
     assert galaxy.flux[2] == pytest.approx(data[2, used].mean())
     assert galaxy.n_voxels == 7 * 39 - 2
 
@@ -225,7 +256,7 @@ def test_what_is_said_of_the_data_is_seen_when_it_changes(problem, populated):
     problem.populate(populated, observation=seen)
     assert live.refresh()
     galaxy = live.now.galaxy
-    assert (galaxy.flux_unit, galaxy.pixel_unit) == ("10⁻²⁰ erg Å⁻¹ s⁻¹ cm⁻²", "arcsec")
+    assert (galaxy.flux_unit, galaxy.pixel_unit) == ("10⁻²⁰ erg s⁻¹ cm⁻² Å⁻¹", "arcsec")
     assert what_is_fitted(galaxy).startswith("NGC 4365: 7 spaxels x 40 pixels")
 
 
@@ -243,6 +274,24 @@ def test_a_file_made_anew_under_the_same_inode_is_another_galaxy(problem, popula
         before.spectrum(0)
     with pytest.raises(StaleError, match="holds other inputs now"):
         before.share("losvd")
+
+
+def test_looks_rest_from_each_other_unless_a_writer_comes_or_goes(populated, monkeypatch):
+    monkeypatch.setattr("cubefit.live.file.time.monotonic", lambda: 0.0)
+    monkeypatch.setattr("cubefit.live.file.time.thread_time", itertools.count(10.0).__next__)
+    live = LiveFile(populated)
+    assert live.refresh(rested=True)
+    populated.touch()
+    assert not live.refresh(rested=True)
+    with sole_writer(populated, "fit") as lock:
+        assert live.refresh(rested=True)
+        lock.tell(epoch=3)
+        assert not live.refresh(rested=True)
+    assert live.refresh(rested=True)
+    populated.touch()
+    assert not live.refresh(rested=True)
+    monkeypatch.setattr("cubefit.live.file.time.monotonic", lambda: LONGEST_REST_S)
+    assert live.refresh(rested=True)
 
 
 def test_the_same_problem_again_is_no_news(tmp_path):

@@ -68,6 +68,19 @@ def test_uneven_grids_are_refused(new):
         rebin_losvd(histograms(1, 3), np.array([-10.0, 0.0, 10.0]), new)
 
 
+def test_steps_that_make_no_sense_are_told_with_those_that_do():
+    vel = 25.0 * np.arange(-15, 16)
+    losvd = histograms(1, 31)
+    with pytest.raises(
+        GridError, match=r"31 bins of 25 km/s.* have 1e-05 km/s: give .* of 1.25 km"
+    ):
+        rebin_losvd(losvd, vel, 1e-5 * np.arange(-5, 6))
+    with pytest.raises(GridError, match=r"has 1: give a velocity step well below 775 km/s"):
+        rebin_losvd(losvd, vel, np.zeros(1))
+    fine = 1.25 * np.arange(-310, 311)
+    assert rebin_losvd(losvd, vel, fine).vel.size == fine.size
+
+
 def test_a_component_without_light_loses_none():
     vel = 10.0 * np.arange(-5, 6)
     assert rebin_losvd(np.zeros((2, 11, 1)), vel, vel[3:]).lost.tolist() == [0.0]

@@ -179,6 +179,15 @@ def test_a_table_is_interpolated_and_ends_where_it_ends():
             spread([6000.0, outside])
 
 
+def test_the_ends_of_a_table_can_be_held_a_little_longer():
+    spread = LineSpread.table([5000.0, 6000.0], [3.0, 2.0], name="a cube").held_beyond(1.0)
+    np.testing.assert_allclose(spread([4999.0, 5500.0, 6001.0]), [3.0, 2.5, 2.0])
+    with pytest.raises(InputError, match=r"line spread of a cube is known from 4999\.0 to 6001\.0"):
+        spread(4998.0)
+    with pytest.raises(ConfigError, match="only tables end"):
+        LineSpread.constant(2.5).held_beyond(1.0)
+
+
 @pytest.mark.parametrize(
     "spread",
     [

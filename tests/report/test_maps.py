@@ -138,3 +138,16 @@ def test_impossible_maps_are_refused(changes, message):
 def test_no_map_is_refused():
     with pytest.raises(InputError, match="no panel"):
         map_panels(panels=[], x=X, y=Y, pixel_unit="arcsec")
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_no_page_is_left_blank_above_and_below_maps(n, tmp_path):
+    values = np.random.default_rng(3).uniform(0.0, 1.0, (30, 30))
+    panels = [MapPanel(values=values, label="Mean age [Gyr]")] * n
+    axis = np.arange(30.0) - 14.5
+    figure = draw(panels, x=axis, y=axis, width_inch=COLUMN_WIDTH_INCH)
+    with Image.open(save_figure(figure, tmp_path / "maps.png")) as image:
+        seen = np.asarray(image.convert("L"))
+    rows = np.flatnonzero(seen.min(axis=1) < 250)
+    assert 0 < rows[0] < 30
+    assert 0 < len(seen) - 1 - rows[-1] < 30

@@ -185,3 +185,16 @@ def test_in_one_column_the_panels_stand_below_each_other():
 
 def test_hardly_any_scatter_is_not_told_as_none():
     assert masses(fitted=EXPECTED).axes[0].get_title(loc="right").startswith("rms below 0.01 dex")
+
+
+def test_no_label_touches_the_edge_of_one_column(tmp_path):
+    labels = {
+        "expected_label": "Orbit weight [share of all]",
+        "fitted_label": "Fitted weight [share of all]",
+        "ratio_label": "Fitted weight / orbit weight",
+    }
+    weights = np.geomspace(0.028, 0.062, 30)
+    figure = masses(fitted=1.001 * weights, expected=weights, width_inch=3.4, **labels)
+    with Image.open(save_figure(figure, tmp_path / "masses.png")) as image:
+        seen = np.asarray(image.convert("L"))
+    assert seen[:, :6].min() == seen[:, -6:].min() == 255

@@ -45,7 +45,8 @@ def test_cells_hold_percent_of_their_panel():
     assert drawn.mask[0, 1]
     assert drawn.mask.sum() == 1
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("Age [Gyr]", "[M/H] [dex]")
-    assert figure.axes[1].get_ylabel() == "Share of light per cell [%]"
+    least = f"{1e-3 * expected.max():.2g}"
+    assert figure.axes[1].get_ylabel() == f"Share of light per cell [%]\nwhite: below {least} %"
     assert [text.get_text() for text in axes.get_xticklabels()] == ["0.1", "1", "10"]
     assert axes.get_title(loc="left") == "c=0 (dot: mean)"
 
@@ -101,3 +102,13 @@ def test_edges_lie_halfway():
 def test_impossible_planes_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
         draw(**changes)
+
+
+@pytest.mark.parametrize("n", [2, 4, 12])
+@pytest.mark.parametrize("width", [3.4, 7.1])
+def test_the_scale_of_several_planes_is_told_and_fits(n, width):
+    figure = draw(n, width_inch=width)
+    figure.draw_without_rendering()
+    bar = figure.axes[-1]
+    assert "square-root scale; white: below" in bar.get_ylabel().replace("\n", " ")
+    assert bar.yaxis.label.get_window_extent().height < figure.bbox.height

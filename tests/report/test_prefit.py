@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,8 +17,8 @@ DLN = 1.3e-4
 def inputs(**changes):
     random = np.random.default_rng(3)
     velocity = np.arange(-400.0, 401.0, 25.0)
-    mask = np.ones(N_PIXELS, bool)
-    mask[50:60] = mask[-5:] = False
+    mask = np.ones((3, N_PIXELS), bool)
+    mask[:, 50:60] = mask[:, -5:] = False
     return {
         "ln_wave": np.linspace(np.log(4800.0), np.log(5400.0), N_PIXELS),
         "spectra": 3e-3 * (1.0 + 0.1 * random.random((3, N_PIXELS))),
@@ -104,7 +106,7 @@ def test_nan_and_dark_rows_are_tolerated(tmp_path):
 
 
 def test_nothing_used_still_draws(tmp_path):
-    figure, _ = panels(mask=np.zeros(N_PIXELS, bool))
+    figure, _ = panels(mask=np.zeros((3, N_PIXELS), bool))
     save_figure(figure, tmp_path / "prefit.png")
 
 
@@ -118,6 +120,7 @@ def test_many_rows_get_a_colour_scale_and_no_legend():
     losvds = np.tile(inputs()["losvds"][0], (12, 1))
     _, axes = panels(losvds=losvds, losvd_labels=[f"c={c}" for c in range(12)])
     assert not axes["losvds"].get_legend().get_texts()
+    assert axes["losvds"].get_legend().get_title().get_text() == "c=0 to c=11"
     assert len({line.get_color() for line in axes["losvds"].lines}) == 12
 
 
@@ -141,7 +144,7 @@ def test_arrays_that_disagree_are_refused(changes):
 def test_stacked_rows_never_touch(n_rows, spread, seed):
     random = np.random.default_rng(seed)
     spectra = random.lognormal(size=(n_rows, 1)) * (1.0 + spread * random.random((n_rows, 40)))
-    raised, edges = stacked(spectra, np.ones(40, bool))
+    raised, edges = stacked(spectra, np.ones((n_rows, 40), bool))
     np.testing.assert_allclose(raised.min(1), edges[:, 0])
     np.testing.assert_allclose(raised.max(1), edges[:, 1])
     assert (edges[1:, 0] > edges[:-1, 1]).all()
@@ -161,3 +164,38 @@ def test_sampled_kernel_keeps_light_and_sits_on_whole_pixels(step, dln, seed):
 def test_sampled_kernel_of_a_flat_histogram_is_flat():
     _, kernel = sampled_kernel(np.full(41, 0.3), edges_of(np.linspace(-400.0, 400.0, 41)), DLN)
     np.testing.assert_allclose(kernel[1:-1], 0.3)
+
+
+def test_a_voxel_masked_in_one_spectrum_drives_no_limits_and_is_not_shaded():
+    spectra, mask = inputs()["spectra"], inputs()["mask"]
+    spectra[1, 100:110] = np.median(spectra[1])
+    plain = panels(spectra=spectra, mask=mask)[1]["spectra"]
+    mask[1, 100:110] = False
+    spectra[1, 100:110] = 0.0
+    axes = panels(spectra=spectra, mask=mask)[1]["spectra"]
+    assert axes.get_ylim() == pytest.approx(plain.get_ylim(), abs=1e-3)
+    assert len(axes.patches) == len(plain.patches) == 2
+    assert np.isnan(axes.lines[2].get_ydata()[100:110]).all()
+    assert np.isfinite(axes.lines[0].get_ydata()[100:110]).all()
+
+
+def test_in_one_column_the_panels_stand_below_each_other():
+    figure, _ = panels(width_inch=3.4)
+    figure.draw_without_rendering()
+    assert figure.get_size_inches()[0] == 3.4
+    places = [axes.get_position() for axes in figure.axes]
+    assert all(above.y0 > below.y1 for above, below in itertools.pairwise(places))
+    assert min(place.width for place in places) > 0.7
+
+
+@pytest.mark.parametrize("width", [3.4, 7.1])
+def test_the_names_of_losvds_leave_the_panel_to_them(width):
+    labels = [f"s={s}, c={3 * s}" for s in (0, 38, 18, 28)]
+    losvds = np.tile(inputs()["losvds"][0], (4, 1))
+    figure, axes = panels(losvds=losvds, losvd_labels=labels, width_inch=width)
+    figure.draw_without_rendering()
+    panel, legend = axes["losvds"].bbox, axes["losvds"].get_legend().get_window_extent()
+    assert legend.height < panel.height / 4
+    assert legend.width < panel.width
+    peak = axes["losvds"].transData.transform((0.0, 1.0))[1]
+    assert legend.y0 > peak

@@ -129,3 +129,12 @@ def test_lines_and_shades_are_named_outside_of_the_panels():
 
 def test_spectra_fit_into_one_column():
     assert spectrum_fits(**inputs(), width_inch=3.4).get_size_inches()[0] == 3.4
+
+
+def test_residuals_stay_inside_unless_they_are_extreme():
+    data = inputs()
+    data["data"][0] = data["model"][0] + 0.05 * np.sin(np.arange(N_PIXELS))
+    data["data"][0, 100] = data["model"][0, 100] + 0.05 * 2.0  # of noise 1, as most
+    lower = spectrum_fits(**data).axes[1]
+    assert lower.get_ylim()[1] > 2.0
+    assert not lower.texts

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from matplotlib.collections import LineCollection, PathCollection
@@ -90,3 +92,28 @@ def test_components_of_nothing_are_left_out():
 def test_impossible_trends_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
         draw(**changes)
+
+
+THREE = {"Radius [kpc]": RADIUS, "Circularity": CIRCULARITY, "Mean radius [kpc]": RADIUS}
+
+
+def test_in_one_column_properties_stand_below_each_other():
+    trends = [trend(is_log_age=True), trend(means=-AGES, label="Mean [M/H] [dex]")]
+    figure = draw(trends, properties=THREE, width_inch=3.4)
+    figure.draw_without_rendering()
+    places = [axes.get_position() for axes in figure.axes]
+    assert all(above.y0 > below.y1 for above, below in itertools.pairwise(places))
+    assert min(place.width * 3.4 for place in places) > 2.2
+    assert [axes.get_xlabel() for axes in figure.axes[1::2]] == list(THREE)
+    assert not any(axes.get_xlabel() for axes in figure.axes[::2])
+    assert {axes.get_ylabel() for axes in figure.axes[::2]} == {"Mean age [Gyr]"}
+
+
+def test_side_by_side_panels_are_as_wide_as_each_other_without_gaps():
+    figure = draw(properties=THREE | {"Circularity": np.linspace(-0.5, 1.0, N)})
+    figure.draw_without_rendering()
+    places = [axes.get_position() for axes in figure.axes]
+    gaps = [right.x0 - left.x1 for left, right in itertools.pairwise(places)]
+    assert max(gaps) < 0.2 * places[0].width
+    ticks = [text.get_window_extent() for text in figure.axes[1].get_xticklabels()]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(ticks))

@@ -9,7 +9,7 @@ from cubefit.results.units import UNKNOWN_FLUX, flux_unit_of, pixel_unit_of
 @pytest.mark.parametrize(
     ("given", "shown"),
     [
-        ("10**(-20)*erg/s/cm**2/Angstrom", "10⁻²⁰ erg Å⁻¹ s⁻¹ cm⁻²"),
+        ("10**(-20)*erg/s/cm**2/Angstrom", "10⁻²⁰ erg s⁻¹ cm⁻² Å⁻¹"),
         ("", UNKNOWN_FLUX),
         ("  ", UNKNOWN_FLUX),
         ("not a unit, but a sentence that no axis has room for", UNKNOWN_FLUX),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cubefit.store.snapshot import bright_pairs, read_snapshot, spread
+from cubefit.store.snapshot import bright_pairs, read_given_spectra, read_snapshot, spread, told
 
 
 def test_models_shown_are_those_of_the_file(built, problem):
@@ -38,8 +38,8 @@ def test_labels_say_the_axis_values(make_problem, tmp_path):
     axes = {"metallicity": [-1.5, 0.0], "age": [1, 3, 10], "alpha": [0.2]}
     problem = make_problem(axes=(2, 3, 1), template_axes=axes)
     labels = read_snapshot(problem.populate(tmp_path / "cube.h5")).template_labels
-    assert labels[0] == "metallicity -1.5, age 1"
-    assert labels[-1] == "metallicity 0, age 10"
+    assert labels[0] == "[M/H] -1.5, 1 Gyr"
+    assert labels[-1] == "[M/H] 0, 10 Gyr"
 
 
 @given(count=st.integers(1, 50), n=st.integers(1, 10))
@@ -62,3 +62,45 @@ def test_bright_pairs_differ_in_both_and_hold_light(seed, n):
         assert light[pairs[0]] == (light * allowed).max()
     else:
         assert not (light * allowed).any()
+
+
+def test_voxels_that_are_masked_are_gaps_and_masked_pixels_are_not(problem, tmp_path):
+    mask, voxels = np.arange(40) != 5, np.ones((7, 40), bool)
+    data = problem.datacube.copy()
+    voxels[:, 20] = voxels[3, 30] = False
+    data[:, 20], data[3, 30] = 0.0, np.nan
+    path = problem.populate(tmp_path / "cube.h5", datacube=data, mask=mask, voxel_mask=voxels)
+    shown = read_snapshot(path)
+    np.testing.assert_array_equal(shown.mask, (voxels & mask)[shown.spaxels])
+    expected = np.where(voxels, data, np.nan)
+    np.testing.assert_array_equal(shown.spectra, expected[shown.spaxels])
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(read_given_spectra(file, [3]), expected[[3]])
+
+
+def test_the_pairs_shown_are_spread_over_components_and_spaxels():
+    light = np.ones((40, 24)) - 1e-3 * np.add.outer(np.arange(40), np.arange(24))
+    pairs = bright_pairs(light, np.ones(light.shape, bool), 4)
+    assert pairs[0] == (0, 0)
+    assert sorted(c // 6 for _, c in pairs) == [0, 1, 2, 3]  # one of each quarter of the light
+    spaxels = sorted(s for s, _ in pairs)
+    assert np.diff(spaxels).min() >= 8
+
+
+def test_the_models_shown_are_of_different_populations(built):
+    populations = [p for _, _, p in read_snapshot(built).model_triples]
+    assert len(set(populations)) > 1
+
+
+@pytest.mark.parametrize(
+    ("axis", "value", "label"),
+    [
+        ("metallicity", 0.22, "[M/H] 0.22"),
+        ("Age", 15.8489, "15.8 Gyr"),
+        ("age", -0.5, "age -0.5"),  # a logarithm, for all that is known
+        ("[alpha/Fe]", 0.4, "[\N{GREEK SMALL LETTER ALPHA}/Fe] 0.4"),
+        ("imf slope", 1.3, "imf slope 1.3"),
+    ],
+)
+def test_axes_are_told_with_their_units(axis, value, label):
+    assert told(axis, value) == label

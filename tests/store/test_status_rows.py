@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import cubefit
+from cubefit.fit_tracker import FitTracker
 from cubefit.pipeline_runner import PipelineRunner
 from cubefit.store.status_rows import misfit, status_rows
 
@@ -25,6 +27,18 @@ def test_a_notebook_shows_the_rows(built):
     assert "27 of 27 tiles (100 %)" in table
     assert "of the objective above the optimum" in rows["solution"]
     assert {"duality gap", "last checkpoint", "misfit", "weights"} <= set(rows)
+
+
+def test_only_a_fit_that_is_not_over_is_so_far(built):
+    with FitTracker(built) as tracker:
+        tracker.begin(run={"method": "exact"}, fresh=True)
+        tracker.finish(np.ones(60), 1, state={"round": 1.0})
+    told = status_rows(cubefit.file_status(built))["fit"]
+    assert told.endswith("s so far")
+    PipelineRunner(built).solve_all(method="exact", warm_start="zeros", verbose=False)
+    told = status_rows(cubefit.file_status(built))["fit"]
+    assert ", took " in told
+    assert "so far" not in told
 
 
 def test_an_odd_name_is_shown_as_it_is(built):

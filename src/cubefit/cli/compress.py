@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from cubefit.cli.root import app, interruptible
-from cubefit.cli.work import File, Quiet
+from cubefit.cli.work import AsJson, File, Quiet, tell
 
 
 @app.command()
@@ -24,6 +24,7 @@ def compress(
             min=1, max=23, help="Mantissa bits to keep (12: errors up to 1.2e-4); default lossless."
         ),
     ] = None,
+    as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Compress a finished HyperCube into a new file, verify it, and swap it in.
@@ -37,4 +38,13 @@ def compress(
         before, after = compress_visibly(
             file, codec=codec, level=level, keep_bits=keep_bits, verbose=not quiet
         )
-        print(f"{file}: models of {size(before)} take {size(after)} now.")
+        tell(
+            {
+                "file": str(file),
+                "codec": codec,
+                "bytes_before": before,
+                "bytes_after": after,
+            },
+            f"{file}: models of {size(before)} take {size(after)} now.",
+            as_json=as_json,
+        )

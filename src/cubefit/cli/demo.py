@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the file and the pictures.")] = Path(
-        "cubefit-demo"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for the file and the pictures.")
+    ] = Path("cubefit-demo"),
     size: Annotated[
         Literal["small", "medium"],
         typer.Option(help="small: 40 spaxels, 24 components; medium: 293, 120 (15 GB)."),

@@ -15,7 +15,7 @@ from cubefit.cli.work import AsJson, File, Quiet
 @app.command()
 def export(
     file: File,
-    to: Annotated[Path, typer.Option("--to", help="Folder; created if missing.")],
+    to: Annotated[Path, typer.Option("--to", "-o", help="Folder; created if missing.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files there.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,

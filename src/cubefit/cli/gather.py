@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from cubefit.cli.root import app, interruptible
-from cubefit.cli.work import File, Quiet
+from cubefit.cli.work import AsJson, File, Quiet, tell
 
 
 @app.command()
-def gather(file: File, quiet: Quiet = False) -> None:
+def gather(file: File, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Put a HyperCube that a cluster built in shards into its file, and remove the shards.
 
     Nothing changes until the new file is verified; the disk must hold both.
@@ -18,7 +18,9 @@ def gather(file: File, quiet: Quiet = False) -> None:
         from cubefit.store.gather import gather_hypercube
 
         n_shards = gather_hypercube(file, verbose=not quiet)
-        if n_shards:
-            print(f"{file} holds its HyperCube now, out of {n_shards} shards.")
-        else:
-            print(f"{file} holds its HyperCube already.")
+        how = f"now, out of {n_shards} shards" if n_shards else "already"
+        tell(
+            {"file": str(file), "shards": n_shards},
+            f"{file} holds its HyperCube {how}.",
+            as_json=as_json,
+        )

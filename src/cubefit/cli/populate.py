@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cubefit.cli.root import app, interruptible
-from cubefit.cli.work import Quiet
+from cubefit.cli.work import AsJson, Quiet, tell
 
 
 @app.command()
@@ -23,6 +24,7 @@ def populate(
     safety_pad: Annotated[
         int, typer.Option(min=0, help="Template pixels wanted beyond the data on each side.")
     ] = 64,
+    as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Check the inputs of a fit, and put them into one file: all of them, or nothing.
@@ -42,6 +44,9 @@ def populate(
 
         with visible_log(not quiet):
             put(file, read_arrays(inputs), overwrite=overwrite, safety_pad_px=safety_pad)
-        print(
-            f"{file}: populated. Templates beyond the data: {H5Manager.diagnose_rebin_edges(file)}"
+        coverage = H5Manager.diagnose_rebin_edges(file)
+        tell(
+            {"file": str(file), "coverage": {**asdict(coverage), "safe": coverage.safe}},
+            f"{file}: populated. Templates beyond the data: {coverage}",
+            as_json=as_json,
         )

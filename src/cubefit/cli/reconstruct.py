@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cubefit.cli.root import app, interruptible
-from cubefit.cli.work import File, Quiet, Threads
+from cubefit.cli.work import AsJson, File, Quiet, Threads, tell
 
 
 @app.command()
@@ -17,6 +17,7 @@ def reconstruct(
         str | None, typer.Option(help="Name of the model cube in the file; default ModelCube.")
     ] = None,
     threads: Threads = None,
+    as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Write the model cube (S, L) of the fitted solution into the file.
@@ -32,4 +33,9 @@ def reconstruct(
             file, array_name=name, blas_threads=threads, verbose=not quiet
         )
         state = "written" if made else "there already, of this solution"
-        print(f"{file}: /{name.strip('/')} is {state}.")
+        dataset = f"/{name.strip('/')}"
+        tell(
+            {"file": str(file), "dataset": dataset, "written": made},
+            f"{file}: {dataset} is {state}.",
+            as_json=as_json,
+        )

@@ -5,10 +5,11 @@ Verbs import what they need in their bodies, so that ``--help`` and completion d
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, Final, TextIO
+from typing import Annotated, Any, Final, NoReturn, TextIO, cast
 
 import typer
 from rich.console import Console
@@ -28,6 +29,9 @@ ORDER: Final = (
     *("reconstruct", "compress", "gather", "dashboard", "export", "info"),
 )
 """Verbs as the help lists them: as they are used."""
+USAGE_ERROR: Final = cast("type[Exception]", typer.BadParameter.__mro__[1])
+"""The base of what Typer says of wrong usage, which it exports no more."""
+DEBUG: Final = "--debug"
 
 
 class Verbs(TyperGroup):
@@ -45,18 +49,57 @@ class Verbs(TyperGroup):
         names = super().list_commands(ctx)
         return sorted(names, key=lambda n: ORDER.index(n) if n in ORDER else len(ORDER))
 
+    def make_context(self, info_name: Any, args: list[str], parent: Any = None, **more: Any) -> Any:
+        """Take the options before the verb, and ``--debug`` wherever it stands."""
+        try:
+            return super().make_context(info_name, debug_first(args), parent, **more)
+        except USAGE_ERROR as error:
+            refuse(error, info_name)
+
     def invoke(self, ctx: Any) -> Any:
         """Run a verb."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
             raise
+        except USAGE_ERROR as error:
+            refuse(error, " ".join(filter(None, (ctx.command_path, ctx.invoked_subcommand))))
         except (CubeFitError, OSError, MemoryError) as error:
             if ctx.params.get("debug"):
                 raise
-            message = Text.assemble(("Error: ", "bold red"), (sentence_of(error), "red"))
-            Console(stderr=True).print(message, soft_wrap=True)
+            say_error(sentence_of(error))
             raise typer.Exit(EXIT_ERROR) from None
+
+
+def debug_first(arguments: list[str]) -> list[str]:
+    """Return the arguments with ``--debug`` before the verb, where the parser knows it."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    if DEBUG not in arguments[:end]:
+        return arguments
+    return [DEBUG, *(a for a in arguments[:end] if a != DEBUG), *arguments[end:]]
+
+
+def refuse(error: Any, command: str) -> NoReturn:
+    """Say in one sentence what is wrong with the usage of a command, and leave."""
+    # Without any argument the help is printed, and this is how Typer leaves then.
+    if type(error).__name__ == "NoArgsIsHelpError":
+        raise error
+    say_error(usage_sentence(error, command))
+    raise typer.Exit(error.exit_code) from None
+
+
+def usage_sentence(error: Any, command: str) -> str:
+    """Return what is wrong with the usage, and where the right one stands, in one line."""
+    said = " ".join(error.format_message().split()).removesuffix(".")
+    said = re.sub(r"\.? Did you mean (.+)\?$", r" (did you mean \1?)", said)
+    said = re.sub(r"\(Possible options: (.+)\)$", r"(did you mean \1?)", said)
+    return f"{said.replace(': Value error, ', ': ')}; see {command} --help."
+
+
+def say_error(sentence: str) -> None:
+    """Say what is wrong, on stderr."""
+    message = Text.assemble(("Error: ", "bold red"), (sentence, "red"))
+    Console(stderr=True).print(message, soft_wrap=True)
 
 
 def sentence_of(error: Exception) -> str:
@@ -96,10 +139,13 @@ def options(
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show version.")
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show where in the program an error comes from.")
+        bool,
+        typer.Option(
+            DEBUG, help="Show where in the program an error comes from; also behind a verb."
+        ),
     ] = False,
 ) -> None:
-    """Options before any verb."""
+    """Options of all verbs."""
     # Verbs.invoke reads debug.
     del version, debug
 

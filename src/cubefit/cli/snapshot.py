@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cubefit.cli.root import app, interruptible
-from cubefit.cli.work import File
+from cubefit.cli.work import AsJson, File, tell, writing_to
 
 
 @app.command()
@@ -21,6 +22,7 @@ def snapshot(
         float | None,
         typer.Option(min=0.1, help="Write it anew when the file has changed, every so many s."),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Draw a build or a fit in one picture: progress, convergence, spectrum, masses, populations.
 
@@ -33,7 +35,15 @@ def snapshot(
         from cubefit.live_fit_dashboard import render_dashboard, watch_dashboard
 
         if watch is None:
-            print(f"{file}: drawn as {render_dashboard(file, out)}.")
+            with writing_to(out):
+                written = render_dashboard(file, out)
+            tell(
+                {"file": str(file), "written": [str(written)]},
+                f"{file}: drawn as {written}.",
+                as_json=as_json,
+            )
             return
-        for told in watch_dashboard(file, out, every_s=watch):
-            print(told, flush=True)
+        with writing_to(out):
+            for told in watch_dashboard(file, out, every_s=watch):
+                line = json.dumps({"file": str(file), "told": told}) if as_json else told
+                print(line, flush=True)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from cubefit.cli.root import app, interruptible
-from cubefit.errors import DependencyError
+from cubefit.errors import CubeFitError, DependencyError, StoreError
 
 # Whether it can be read is ours to say: Typer would call it wrong usage.
 File = Annotated[Path, typer.Argument(help="CubeFit file.", readable=False)]
@@ -34,6 +36,31 @@ Workers = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def tell(told: Mapping[str, object], sentence: str, *, as_json: bool) -> None:
+    """Print what a verb has to tell: an object for scripts, or a sentence."""
+    print(json.dumps(told, indent=2) if as_json else sentence)
+
+
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """Name the file that was asked for where the disk does not take it, not the one beside it.
+
+    Raises
+    ------
+    StoreError
+        If the system refuses.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, CubeFitError | BrokenPipeError):
+            raise
+        raise StoreError(
+            f"{path} cannot be written ({error.strerror or error}): make space on the disk, or "
+            "give a folder that you may write to."
+        ) from error
 
 
 @contextmanager
@@ -75,6 +102,7 @@ def build(
     threads: Threads = None,
     scheduler: Scheduler = None,
     workers: Workers = None,
+    as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Build the HyperCube of a populated file, or go on with one that was stopped.
@@ -101,7 +129,9 @@ def build(
             verbose=not quiet,
             client=client,
         )
-        print(
+        tell(
+            {"file": str(file), **asdict(report)},
             f"{file}: {report.tiles_total} tiles done, {report.tiles_built} of them in this call "
-            f"({report.n_bytes / 1e9:.2f} GB in {report.elapsed_s:.1f} s)."
+            f"({report.n_bytes / 1e9:.2f} GB in {report.elapsed_s:.1f} s).",
+            as_json=as_json,
         )

@@ -39,13 +39,13 @@ def panels_of(*, has_noise: bool) -> Panels:
             },
         ),
         "Gap to the optimum, at most": ("log", {"gap_rel": ("", POINT_COLOUR)}),
-        "Change of the weights": ("log", {"delta_x_rel": ("", SECOND_COLOUR)}),
+        "Step size (change of weights)": ("log", {"delta_x_rel": ("", SECOND_COLOUR)}),
         "Weights above zero": ("linear", {"nnz": ("", SECOND_COLOUR)}),
     }
 
 
 class CurvesPanel:
-    """Five small figures that share their x axis.
+    """Small figures that share their x axis; those without any known value are hidden.
 
     Parameters
     ----------
@@ -59,6 +59,7 @@ class CurvesPanel:
             name: source(x=[], y=[]) for _, curves in panels.values() for name in curves
         }
         self._figures: list[figure] = []
+        self._names: list[tuple[str, ...]] = []
         for title, (scale, curves) in panels.items():
             name = f"curve_{next(iter(curves))}"
             part = new_figure("", "", title, height=220, y_axis_type=scale, name=name)
@@ -70,10 +71,19 @@ class CurvesPanel:
                 part.line("x", "y", source=data, color=colour, line_width=1.5, **legend)
                 part.scatter("x", "y", source=data, color=colour, size=4, **legend)
             if len(curves) > 1:
-                part.legend.label_text_font_size = "10px"
-                part.legend.background_fill_alpha = 0.6
-                part.legend.padding = 3
+                part.legend.update(
+                    orientation="horizontal",
+                    label_text_font_size="10px",
+                    glyph_width=14,
+                    spacing=6,
+                    padding=0,
+                    margin=2,
+                    border_line_color=None,
+                )
+                # Curves fall from corner to corner, so that none is free.
+                part.add_layout(part.legend[0], "below")
             self._figures.append(part)
+            self._names.append(tuple(curves))
         self.choice = RadioButtonGroup(labels=list(CHOICES), active=0, name="against")
         self.choice.on_change("active", self._chosen)
         self._seen: tuple[History, int] | None = None
@@ -114,8 +124,9 @@ class CurvesPanel:
             # The objective of the solvers is half of chi2, and the priors.
             y = columns[name] * {"objective": 2.0 / n_voxels, "chi2": 1.0 / n_voxels}.get(name, 1.0)
             data.data = points(x, y, positive=name != "nnz")
-        for part in self._figures:
+        for part, names in zip(self._figures, self._names, strict=True):
             part.xaxis.axis_label = label
+            part.visible = any(len(self.sources[name].data["x"]) for name in names)
 
 
 def in_good_unit(seconds: NDArray[np.float64]) -> tuple[NDArray[np.float64], str]:

@@ -14,7 +14,9 @@ from bokeh.models import (
     HoverTool,
     LinearColorMapper,
     LogColorMapper,
+    LogTicker,
     Select,
+    Title,
 )
 from bokeh.models.mappers import ContinuousColorMapper
 from numpy.typing import NDArray
@@ -22,25 +24,30 @@ from numpy.typing import NDArray
 from cubefit.dashboard.style import PALETTE, new_figure, source
 from cubefit.drawing import MODEL_COLOUR
 from cubefit.errors import CubeFitError
-from cubefit.inverse.means import spaxel_means
+from cubefit.inverse.means import spaxel_masses, spaxel_means
 from cubefit.live import Galaxy, Look
 from cubefit.live.sky import sky_of
+from cubefit.store.viewing import Weights, read_template_masses
 
 Float = NDArray[np.float64]
 
 LIGHT: Final = "light per spatial pixel (data)"
 AGE: Final = "geometric mean age, by light (fit) [Gyr]"
 METAL: Final = "mean [M/H], by light (fit) [dex]"
-FITTED: Final = {AGE: "log_age", METAL: "metal"}
+ALPHA: Final = "mean [alpha/Fe], by light (fit) [dex]"
+MODEL_LIGHT: Final = "light per spatial pixel (fit)"
+MASS: Final = "mass per spatial pixel (fit)"
+MEANS: Final = {AGE: "log_age", METAL: "metal", ALPHA: "alpha"}
 WIDTH_PX: Final = 440
 
 
-class Drawn(NamedTuple):
-    """Values of the pixels, and their colours."""
+class Scale(NamedTuple):
+    """How the values of a map are told."""
 
-    values: Float
-    """Shape (nPix,)."""
-    is_light: bool
+    name: str
+    """What they are, with their unit."""
+    positive: bool
+    """Whether only values above zero mean something: colours are those of a logarithm."""
 
 
 class GalaxyMap:
@@ -62,9 +69,13 @@ class GalaxyMap:
         self.light = self.sky.spread(galaxy.flux, extensive=self.sky.has_positions)
         """Of each pixel, shape (nPix,)."""
         self._properties = galaxy.properties
-        known = [label for label, name in FITTED.items() if name in self._properties]
+        self._masses = masses_of(galaxy)
+        self._scales = scales_of(galaxy, with_masses=self._masses is not None)
         self.select = Select(
-            title="The galaxy (click a spaxel)", options=[LIGHT, *known], value=LIGHT, name="map_of"
+            title="The galaxy (click a spaxel)",
+            options=list(self._scales),
+            value=LIGHT,
+            name="map_of",
         )
         self.select.on_change("value", self._chosen)
         place = (f"x [{galaxy.pixel_unit}]", f"y [{galaxy.pixel_unit}]")
@@ -82,7 +93,11 @@ class GalaxyMap:
         self._log = LogColorMapper(palette=PALETTE, low=1e-3, high=1.0, nan_color="white")
         self._linear = LinearColorMapper(palette=PALETTE, low=0.0, high=1.0, nan_color="white")
         self.pixels = source(value=[])
+        self._hover = HoverTool(renderers=[])
+        self._figure.add_tools(self._hover)
         self._layers = {mapper: self._layer(mapper) for mapper in (self._log, self._linear)}
+        self._name = Title(align="center", text_font_size="12px", text_font_style="normal")
+        self._figure.add_layout(self._name, "right")
         self._picked = source(x0=[], y0=[], x1=[], y1=[])
         self._figure.segment(
             *("x0", "y0", "x1", "y1"), source=self._picked, color=MODEL_COLOUR, line_width=2.5
@@ -115,13 +130,11 @@ class GalaxyMap:
                 source=self.pixels,
                 color_mapper=mapper,
             )
-        bar = ColorBar(
-            color_mapper=mapper, width=10, padding=4, formatter=BasicTickFormatter(precision=2)
-        )
+        bar = ColorBar(color_mapper=mapper, width=10, padding=4, formatter=BasicTickFormatter())
+        if mapper is self._log:
+            bar.ticker = LogTicker(desired_num_ticks=6, mantissas=[1, 2, 5])
         self._figure.add_layout(bar, "right")
-        self._figure.add_tools(
-            HoverTool(renderers=[drawn], tooltips=[("spaxel", "@spaxel"), ("value", "@value")])
-        )
+        self._hover.renderers = [*self._hover.renderers, drawn]
         return drawn, bar
 
     @property
@@ -139,22 +152,30 @@ class GalaxyMap:
         del attr, old, new
         self._draw()
 
-    def _values(self) -> Drawn:
-        name = FITTED.get(self.select.value)
-        weights = None if self._look is None else self._look.weights
-        if name is None:
-            return Drawn(self.light, is_light=True)
-        if weights is None:
-            return Drawn(np.full(self.light.shape, np.nan), is_light=False)
-        share = self._galaxy.share(weights.normalization)
-        light = weights.x * self._galaxy.template_light
-        means = spaxel_means(share, light, self._properties[name].values)
-        means = 10.0**means if name == "log_age" else means
-        return Drawn(self.sky.spread(means, extensive=False), is_light=False)
+    def _values(self) -> Float:
+        """Return what is chosen of each pixel, shape (nPix,)."""
+        if self.select.value == LIGHT:
+            return self.light
+        if self._look is None or self._look.weights is None:
+            return np.full(self.light.shape, np.nan)
+        return self._fitted(self.select.value, self._look.weights)
+
+    def _fitted(self, label: str, weights: Weights) -> Float:
+        """Return what the weights say of each pixel, shape (nPix,)."""
+        galaxy, sky = self._galaxy, self.sky
+        share = galaxy.share(weights.normalization)
+        light = weights.x * galaxy.template_light
+        if label in MEANS:
+            name = MEANS[label]
+            means = spaxel_means(share, light, self._properties[name].values)
+            return sky.spread(10.0**means if name == "log_age" else means, extensive=False)
+        if label == MASS and self._masses is not None:
+            light = weights.x * self._masses
+        return sky.spread(spaxel_masses(share, light), extensive=sky.has_positions)
 
     def _draw(self) -> None:
         try:
-            values, is_light = self._values()
+            values = self._values()
         except CubeFitError as error:
             # The file is being replaced, say: the next look shows what became of it.
             self._figure.title.text = f"Cannot be read now: {error}"
@@ -168,13 +189,20 @@ class GalaxyMap:
             spaxel = sky.grid.image_of(sky.spaxel.astype(np.int32), empty=-1)
             image = sky.grid.image_of(values).astype(np.float32)
             self.pixels.data = {"value": [image], "spaxel": [spaxel]}
-        known = values[np.isfinite(values) & ((values > 0) | (not is_light))]
+        self._colour(values, self._scales[self.select.value])
+
+    def _colour(self, values: Float, scale: Scale) -> None:
+        """Fit the colours to the values, and name them."""
+        known = values[np.isfinite(values) & ((values > 0) | (not scale.positive))]
         low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
-        # Light spans decades, unless it hardly varies.
-        used = self._log if is_light and high > 2.0 * low > 0 else self._linear
-        used.update(low=max(low, 1e-4 * high) if is_light else low, high=high + 1e-9 * abs(high))
+        # Light and ages span decades, unless they hardly vary.
+        used = self._log if scale.positive and high > 2.0 * low > 0 else self._linear
+        low = max(low, 1e-4 * high) if scale.positive else low
+        used.update(low=low, high=high + 1e-9 * abs(high))
         for mapper, (drawn, bar) in self._layers.items():
             drawn.visible = bar.visible = mapper is used
+        self._name.text = scale.name
+        self._hover.tooltips = [("Spaxel", "@spaxel"), (scale.name, "@value")]
 
     def _tapped(self, event: Tap) -> None:
         if event.x is None or event.y is None:
@@ -187,3 +215,30 @@ class GalaxyMap:
         """Show which spaxel is picked."""
         outline = self.sky.outline(spaxel)
         self._picked.data = dict(zip(("x0", "y0", "x1", "y1"), outline.T, strict=True))
+
+
+def masses_of(galaxy: Galaxy) -> Float | None:
+    """Return the mass of one unit of each template, shape (P,), None where not known."""
+    try:
+        return read_template_masses(galaxy.path, galaxy.stamp)
+    except CubeFitError:
+        # The file is being replaced: the next look brings another galaxy, and another map.
+        return None
+
+
+def scales_of(galaxy: Galaxy, *, with_masses: bool) -> dict[str, Scale]:
+    """Return what there is to map, and how it is told."""
+    scales = {LIGHT: Scale(f"Mean flux density [{galaxy.flux_unit}]", positive=True)}
+    means = {
+        AGE: Scale("Geometric mean age [Gyr]", positive=True),
+        METAL: Scale("Mean [M/H] [dex]", positive=False),
+        ALPHA: Scale("Mean [alpha/Fe] [dex]", positive=False),
+    }
+    for label, scale in means.items():
+        found = galaxy.properties.get(MEANS[label])
+        if found is not None and (label != ALPHA or np.ptp(found.values) > 0):
+            scales[label] = scale
+    scales[MODEL_LIGHT] = scales[LIGHT]
+    if with_masses:
+        scales[MASS] = Scale("Mass [unit of template_masses]", positive=True)
+    return scales

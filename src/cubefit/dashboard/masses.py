@@ -8,7 +8,15 @@ from typing import Final
 import numpy as np
 from bokeh.events import Tap
 from bokeh.layouts import column
-from bokeh.models import ColorBar, HoverTool, LinearColorMapper, Range1d, Select
+from bokeh.models import (
+    BasicTickFormatter,
+    ColorBar,
+    HoverTool,
+    LogColorMapper,
+    LogTicker,
+    Range1d,
+    Select,
+)
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
@@ -40,7 +48,7 @@ class MassesPanel:
     def __init__(self, galaxy: Galaxy, on_pick: Callable[[int], None]) -> None:
         self._galaxy = galaxy
         self._on_pick = on_pick
-        self.points = source(x=[], y=[], component=[], fitted=[], age=[])
+        self.points = source(x=[], y=[], component=[], fitted=[], age=[], gyr=[])
         self._look: Look | None = None
         self.select = Select(
             title=TITLE,
@@ -49,7 +57,7 @@ class MassesPanel:
             name="masses_against",
         )
         self.select.on_change("value", self._chosen)
-        self._colours = LinearColorMapper(palette=PALETTE, low=0, high=1, nan_color=QUIET_COLOUR)
+        self._colours = LogColorMapper(palette=PALETTE, low=0.1, high=1, nan_color=QUIET_COLOUR)
         self._by_weight = self._figure("Orbit weight / sum", x_axis_type="log")
         self._by_weight.title.text = "On the line if the fit was given them"
         self._by_weight.line(
@@ -78,13 +86,20 @@ class MassesPanel:
             source=self.points,
             size=8,
             line_color="white",
-            fill_color={"field": "age", "transform": self._colours},
+            fill_color={"field": "gyr", "transform": self._colours},
         )
         tips = [("component", "@component"), ("share of the weights", "@fitted"),
                 ("geometric mean age [Gyr]", "@gyr")]  # fmt: skip
         made.add_tools(HoverTool(renderers=[drawn], tooltips=tips))
         made.add_layout(
-            ColorBar(color_mapper=self._colours, width=8, title="log10(age / Gyr)", padding=3),
+            ColorBar(
+                color_mapper=self._colours,
+                width=8,
+                title="Age [Gyr]",
+                padding=3,
+                ticker=LogTicker(desired_num_ticks=5, mantissas=[1, 2, 5]),
+                formatter=BasicTickFormatter(),
+            ),
             "right",
         )
         made.on_event(Tap, self._tapped)
@@ -123,9 +138,9 @@ class MassesPanel:
             "age": age,
             "gyr": 10.0**age,
         }
-        known = age[np.isfinite(age)]
+        known = 10.0 ** age[np.isfinite(age)]
         if known.size:
-            self._colours.update(low=float(known.min()), high=float(known.max()) + 1e-6)
+            self._colours.update(low=float(known.min()), high=float(known.max()) * (1 + 1e-6))
         self._by_weight.visible, self._by_other.visible = by_weight, not by_weight
         for part in (self._by_weight, self._by_other):
             part.y_range.update(start=window[0], end=window[1])

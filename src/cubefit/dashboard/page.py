@@ -21,7 +21,8 @@ from cubefit.live import Galaxy, LiveFile, Look
 
 TICK_MS: Final = 1000
 REST: Final = 100.0
-"""Times what an update took until the next one: a page takes 1 % of one core at most."""
+"""Times the work of an update until the next one: a page takes 1 % of one core at most."""
+LONGEST_REST_S: Final = 5.0
 
 
 class Page:
@@ -42,9 +43,7 @@ class Page:
         self.spaxel = 0
         self.header = Header()
         self.body: Column = column(sizing_mode="stretch_width")
-        self.view = column(self.header.view, self.body, sizing_mode="stretch_width", margin=8)
-        self.update_s = 0.0
-        """What the last update took."""
+        self.view = column(self.header.view, sizing_mode="stretch_width", margin=8)
 
     def attach(self, document: Document) -> None:
         """Show the page in a document, and keep it up to date."""
@@ -61,11 +60,11 @@ class Page:
             return
         if look.galaxy is not None and look.galaxy is not self._galaxy:
             self._begin(look.galaxy)
-        started = time.perf_counter()
+        started = time.thread_time()
         if self._show(look):
             self._shown = look.number
-        self.update_s = time.perf_counter() - started
-        self._next = time.monotonic() + max(REST * self.update_s, TICK_MS / 1000)
+        rest_s = REST * (time.thread_time() - started)
+        self._next = time.monotonic() + min(max(rest_s, TICK_MS / 1000), LONGEST_REST_S)
 
     def _show(self, look: Look) -> bool:
         """Show a look; return whether all of it could be read."""
@@ -98,6 +97,8 @@ class Page:
             ),
             self.curves.view,
         ]
+        # Not before: Bokeh warns of a column without anything in it.
+        self.view.children = [self.header.view, self.body]
         self._galaxy = galaxy
 
     def pick(self, spaxel: int) -> None:

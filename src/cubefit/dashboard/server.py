@@ -22,9 +22,6 @@ logger = logging.getLogger(__name__)
 
 LOOPBACK: Final = ("localhost", "127.0.0.1")
 LOOK_EVERY_S: Final = 1.0
-REST: Final = 100.0
-"""Times what a look took until the next one: looking takes 1 % of one core at most."""
-LONGEST_REST_S: Final = 30.0
 
 
 class DashboardServer:
@@ -89,10 +86,10 @@ class DashboardServer:
 
     def _watch(self) -> None:
         """Look at the file as long as somebody looks at the page."""
-        while not self._over.wait(min(max(LOOK_EVERY_S, REST * self.live.cost_s), LONGEST_REST_S)):
+        while not self._over.wait(LOOK_EVERY_S):
             try:
                 if self._viewers:
-                    self.live.refresh()
+                    self.live.refresh(rested=True)
             except Exception:
                 # Without this thread every page would stand still, and nothing would say why.
                 logger.exception("%s could not be looked at; it is tried again.", self.live.path)

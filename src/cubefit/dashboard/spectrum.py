@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from bokeh.layouts import column
 from bokeh.models import Range1d, Span
@@ -14,6 +16,8 @@ from cubefit.spectra.grids import edges_of
 from cubefit.spectra.residuals import scaled_residual
 
 Float = NDArray[np.float64]
+
+WAVELENGTH: Final = "Wavelength [\u212b]"
 
 
 class SpectrumPanel:
@@ -39,7 +43,7 @@ class SpectrumPanel:
             name="spectrum",
         )
         self._below = new_figure(
-            "Wavelength [\u212b]",
+            WAVELENGTH,
             "Residual",
             "",
             height=150,
@@ -50,7 +54,7 @@ class SpectrumPanel:
         for part in (self._above, self._below):
             part.vstrip(x0="left", x1="right", source=self.unused, color=UNUSED_COLOUR)
         self._above.line("wave", "data", source=self.lines, color=DATA_COLOUR, legend_label="data")
-        self._above.line(
+        self._model = self._above.line(
             "wave",
             "model",
             source=self.lines,
@@ -73,7 +77,7 @@ class SpectrumPanel:
         observed, wave = self._spectrum(galaxy, spaxel), galaxy.wave
         model, missing = np.full(wave.size, np.nan), np.full(wave.size, np.nan)
         title = f"Spaxel {spaxel}: no weights yet, so no model"
-        self._below.visible = look.weights is not None
+        self._show_model(there_is_one=look.weights is not None)
         residual = missing
         if look.weights is not None:
             model = galaxy.model_spectrum(spaxel, look.weights.x, look.weights.normalization)
@@ -85,7 +89,7 @@ class SpectrumPanel:
                 title = f"Spaxel {spaxel}: residual rms {np.sqrt(np.mean(known**2)):.3g} {unit}"
             self._below.yaxis.axis_label = f"Residual [{unit}]"
         self._above.title.text = title
-        self.lines.data = {"wave": wave, "data": observed.data, "model": model}
+        self.lines.data = {"wave": wave, "data": observed.measured_data, "model": model}
         self.dots.data = {"wave": wave, "residual": residual}
         used = observed.used
         both = np.concatenate([observed.data[used], model[used]])
@@ -93,6 +97,12 @@ class SpectrumPanel:
         if np.isfinite(residual).any():
             reach = 1.3 * float(np.nanpercentile(np.abs(residual), 99.0)) or 1.0
             self._below.y_range.update(start=-reach, end=reach)
+
+    def _show_model(self, *, there_is_one: bool) -> None:
+        """Show or hide what is only there with a model; the lower figure names the x axis."""
+        self._below.visible = self._model.visible = there_is_one
+        self._above.legend[0].items[1].visible = there_is_one
+        self._above.xaxis.axis_label = "" if there_is_one else WAVELENGTH
 
     @property
     def title(self) -> str:

@@ -12,7 +12,8 @@ QUIET_COLOUR: Final = "#999999"
 UNUSED_COLOUR: Final = "#dddddd"
 PALETTE: Final = "Viridis256"
 TONES: Final = {
-    "waiting": "#56B4E9", "running": "#E69F00", "done": "#009E73", "stopped": "#D55E00",
+    "waiting": "#56B4E9", "running": "#E69F00", "done": "#009E73", "doubtful": "#E69F00",
+    "stopped": "#D55E00",
 }  # fmt: skip
 
 

@@ -10,19 +10,31 @@ from numpy.typing import NDArray
 
 from cubefit.galaxy.settings import GalaxySettings
 from cubefit.io.orbits import OrbitLibrary
-from cubefit.prepare.bin_matching import pixel_size
 from cubefit.prepare.binning import bin_centres
-from cubefit.prepare.consistency import flux_unit, light_agreement, velocity_sign
+from cubefit.prepare.consistency import (
+    LightAgreement,
+    bin_places,
+    centre_offset,
+    flux_unit,
+    has_amplitudes,
+    light_agreement,
+    stated_noise,
+    velocity_sign,
+)
+from cubefit.prepare.consistency.line_shifts import shifted_references
+from cubefit.prepare.consistency.velocity import typical_dispersion
 
 Arrays = Mapping[str, NDArray[Any]]
 Float = NDArray[np.float64]
 
-TOP: Final = 0.3
-"""Part of the highest brightness from which on pixels tell the centre."""
-BESIDE_PX: Final = 0.7
-"""Pixels by which two centres may differ without a word."""
 FAR_FROM_NOISE: Final = 1.5
 """Times what noise leaves from which on a fit is called bad."""
+BELOW_NOISE: Final = 0.1
+"""And below which noise is called too large: three times."""
+DEAD: Final = 0.2
+"""Share of pixels without any good voxel from which on a bin is told."""
+NAMED: Final = 8
+"""Bins that are named."""
 
 
 def check_inputs_of(
@@ -40,15 +52,14 @@ def check_inputs_of(
         Say which checks mean anything.
     """
     flux, mask = spectra["flux"], spectra["mask"]
-    checks: list[Any] = [flux_unit(flux, mask)]
-    misplaced: list[str] = []
-    if settings.fit.normalization == "losvd":
-        x, y = bin_centres(spectra["x"], spectra["y"], spectra["binnum"])
-        counts = mask.sum(axis=1)
-        sums = np.where(mask, flux, 0.0).sum(axis=1)
-        mean = np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
-        checks.append(light_agreement(orbits.losvd, orbits.weights, mean, x=x, y=y))
-        misplaced = other_centre(orbits, spectra, settings.cube.centre)
+    template = templates["templates"].reshape(templates["tem_pix"].size, -1).mean(axis=1)
+    sky = (spectra["x"], spectra["y"], spectra["binnum"])
+    checks: list[Any] = [
+        flux_unit(flux, mask),
+        bin_places(*sky, (orbits.x, orbits.y, orbits.binnum)),
+    ]
+    of_light, told = checks_of_light(orbits, spectra, settings)
+    checks += of_light
     checks.append(
         velocity_sign(
             orbits.losvd,
@@ -56,15 +67,71 @@ def check_inputs_of(
             orbits.weights,
             flux,
             spectra["obs_pix"],
-            templates["templates"].reshape(templates["tem_pix"].size, -1).mean(axis=1),
+            template,
             templates["tem_pix"],
             noise=spectra.get("noise"),
             mask=mask,
         )
     )
-    told = [*misplaced, *bins_without_orbits(orbits, mask)]
+    if "noise" in spectra:
+        light = np.einsum("svc,c->sv", orbits.losvd, orbits.weights, dtype=np.float64)
+        lines = shifted_references(
+            template,
+            templates["tem_pix"],
+            spectra["obs_pix"],
+            np.zeros(1),
+            typical_dispersion(light, orbits.vel),
+        )[0]
+        checks.append(stated_noise(flux, spectra["noise"], mask, lines))
+    told += [*dead_pixels(spectra), *bins_without_orbits(orbits, mask)]
     findings = [*told, *(c.message for c in checks if not c.ok)]
     return findings, [c.message for c in checks if c.ok]
+
+
+def checks_of_light(
+    orbits: OrbitLibrary, spectra: Arrays, settings: GalaxySettings
+) -> tuple[list[LightAgreement], list[str]]:
+    """Return checks of brightness from bin to bin, and complaints, as far as it was kept."""
+    flux, mask = spectra["flux"], spectra["mask"]
+    counts = mask.sum(axis=1)
+    sums = np.where(mask, flux, 0.0).sum(axis=1)
+    mean = np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
+    of_bin = np.einsum("svc,c->s", orbits.losvd, orbits.weights, dtype=np.float64)
+    told: list[str] = []
+    if settings.fit.normalization == "unit":
+        if not has_amplitudes(mean):
+            return [], []
+        told.append(
+            f"fit.normalization = 'unit' is for spectra that are each normalised, but their flux "
+            f"differs from bin to bin, from {np.nanmin(mean):.3g} to {np.nanmax(mean):.3g}: take "
+            "'losvd', or normalise them."
+        )
+        if not has_amplitudes(of_bin):
+            return [], told
+    x, y = bin_centres(spectra["x"], spectra["y"], spectra["binnum"])
+    n_pixels = np.bincount(spectra["binnum"])
+    agreement = light_agreement(orbits.losvd, orbits.weights, mean, x=x, y=y, n_pixels=n_pixels)
+    return [agreement], [*told, *other_centre(of_bin, spectra, settings.cube.centre)]
+
+
+def dead_pixels(spectra: Arrays) -> list[str]:
+    """Return a complaint of bins in use that have many pixels dead at all wavelengths."""
+    bins, used = spectra["binnum"], spectra["mask"].any(axis=1)
+    n_pixels = np.bincount(bins, minlength=used.size)
+    n_dead = np.bincount(bins[~np.isfinite(spectra["light"])], minlength=used.size)
+    share = n_dead / np.maximum(n_pixels, 1)
+    found = np.flatnonzero(used & (share > DEAD))
+    if not found.size:
+        return []
+    worst = found[np.argsort(-share[found], kind="stable")][:NAMED]
+    named = ", ".join(f"{n} ({100 * share[n]:.0f} %)" for n in worst)
+    more = ", ..." if found.size > NAMED else ""
+    message = (
+        f"{found.size} of {used.size} bins have more than {100 * DEAD:.0f} % of their pixels dead "
+        f"at all wavelengths: bin {named}{more}. Dead pixels count as average ones of their bin, "
+        "which biases its flux: raise cube.min_share to leave such bins out."
+    )
+    return [message]
 
 
 def bins_without_orbits(orbits: OrbitLibrary, mask: NDArray[np.bool_]) -> list[str]:
@@ -80,42 +147,39 @@ def bins_without_orbits(orbits: OrbitLibrary, mask: NDArray[np.bool_]) -> list[s
     return [message]
 
 
-def other_centre(orbits: OrbitLibrary, spectra: Arrays, centre: tuple[float, float]) -> list[str]:
+def other_centre(of_bin: Float, spectra: Arrays, centre: tuple[float, float]) -> list[str]:
     """Return a complaint where the galaxy of the cube lies beside that of the orbits.
 
     Parameters
     ----------
-    orbits : OrbitLibrary
-        In the bins of the spectra.
+    of_bin : ndarray, shape (S,)
+        Light of the orbits in each bin.
     spectra : mapping
         Positions, bins and white light of the pixels.
     centre : tuple of float
         As the settings have it, arcsec.
     """
-    x, y, bins = spectra["x"], spectra["y"], spectra["binnum"]
-    of_bin = np.einsum("svc,c->s", orbits.losvd, orbits.weights, dtype=np.float64)
-    model = (of_bin / np.bincount(bins, minlength=of_bin.size))[bins]
-    off = brightest_place(spectra["light"], x, y) - brightest_place(model, x, y)
-    if not np.hypot(*off) > BESIDE_PX * pixel_size(x, y):
+    found = centre_offset(of_bin, spectra["light"], spectra["x"], spectra["y"], spectra["binnum"])
+    if found.ok:
         return []
     message = (
-        f"The brightest part of the cube lies {off[0]:+.2f}, {off[1]:+.2f} arcsec (columns, rows) "
-        f"from that of the orbits: set cube.centre = [{centre[0] + off[0]:.2f}, "
-        f"{centre[1] + off[1]:.2f}] if they should fall together."
+        f"The brightest part of the cube lies {found.x:+.2f}, {found.y:+.2f} arcsec (columns, "
+        f"rows) from that of the orbits: set cube.centre = [{centre[0] + found.x:.2f}, "
+        f"{centre[1] + found.y:.2f}] if they should fall together."
     )
     return [message]
 
 
-def brightest_place(light: Float, x: Float, y: Float) -> Float:
-    """Return the mean position, shape (2,), of the brightest pixels."""
-    known = np.where(np.isfinite(light), light, 0.0)
-    bright = np.where(known >= TOP * known.max(), known, 0.0)
-    total = bright.sum()
-    return np.array([bright @ x, bright @ y]) / (total if total > 0 else np.nan)
-
-
 def misfit_findings(chi2_per_voxel: float, noise_chi2: float) -> list[str]:
     """Return a complaint of a fit that is far from its noise, in words."""
+    if 0 < chi2_per_voxel < BELOW_NOISE * noise_chi2:
+        factor = np.sqrt(noise_chi2 / chi2_per_voxel)
+        message = (
+            f"chi2 per voxel is {chi2_per_voxel:.4g} where noise alone leaves {noise_chi2:.4g}: "
+            f"the stated noise is about {factor:.3g} times too large. Give one sigma in the unit "
+            "of the flux; regularization and orbit weights weigh too much otherwise."
+        )
+        return [message]
     if not chi2_per_voxel > FAR_FROM_NOISE * noise_chi2:
         return []
     message = (

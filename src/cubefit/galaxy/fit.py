@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,12 +33,19 @@ def populate(
     templates: Arrays,
     orbits: OrbitLibrary,
     observation: Observation,
-    overwrite: bool,
+    is_ours: bool,
 ) -> None:
-    """Put all inputs into the file of a fit; nothing is done where they are there."""
+    """Put all inputs into the file of a fit; nothing is done where they are there.
+
+    Raises
+    ------
+    StoreError
+        If a file that is not ours is there, with results of other inputs.
+    """
     manager = H5Manager(path, tem_pix=templates["tem_pix"], obs_pix=spectra["obs_pix"])
     manager.set_velocity_grid(orbits.vel)
-    manager.populate_from_arrays(
+    put = partial(
+        manager.populate_from_arrays,
         losvd=orbits.losvd,
         datacube=spectra["flux"],
         templates=templates["templates"],
@@ -55,9 +64,25 @@ def populate(
         component_properties=orbits.properties or None,
         observation=observation,
         datacube_order="SL",
-        overwrite=overwrite,
     )
+    try:
+        put(overwrite=is_ours)
+    except StoreError as error:
+        # What users of `populate` would do is not for those of `run`.
+        if "--overwrite" not in str(error):
+            raise
+        raise StoreError(
+            f"{path} was made from other inputs, and not by this run, which replaces only what it "
+            "made: move that file away, or choose another galaxy.out."
+        ) from None
     manager.ensure_rebin_and_resample()
+
+
+def decisive_for_fit(table: FitTable) -> dict[str, Any]:
+    """Return the settings of the fit that its result depends on."""
+    unfelt = {"exact": {"epochs"}, "kaczmarz": {"gap_tolerance", "ratio_weight"}}[table.method]
+    unfelt |= {"max_memory_gb"}
+    return {k: v for k, v in msgspec.to_builtins(table).items() if k not in unfelt}
 
 
 def solve(path: Path, table: FitTable, *, threads: int | None, verbose: bool) -> dict[str, Any]:

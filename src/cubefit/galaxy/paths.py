@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -70,23 +71,36 @@ def with_absolute_paths(settings: GalaxySettings, folder: Path) -> GalaxySetting
                 "out."
             ) from error
 
+    return _with_paths(settings, absolute)
+
+
+def with_names_of_paths(settings: GalaxySettings) -> GalaxySettings:
+    """Return settings with the last part of each path alone: where a folder lies decides nothing.
+
+    What stands in the files is digested, see `cubefit.galaxy.record.Record`.
+    """
+    return _with_paths(settings, lambda path: Path(path).name)
+
+
+def _with_paths(settings: GalaxySettings, change: Callable[[str], str]) -> GalaxySettings:
+    """Return settings with another text for each path."""
     cube, bins = settings.cube, settings.bins
     replace = msgspec.structs.replace
-    lsf = absolute(cube.lsf) if isinstance(cube.lsf, str) and cube.lsf != "muse" else cube.lsf
+    lsf = change(cube.lsf) if isinstance(cube.lsf, str) and cube.lsf != "muse" else cube.lsf
     options = dict(settings.orbits.options)
     for key in ("config", "weights"):
         if isinstance(options.get(key), str):
-            options[key] = absolute(options[key])
+            options[key] = change(options[key])
     return replace(
         settings,
-        galaxy=replace(settings.galaxy, out=absolute(settings.galaxy.out)),
-        cube=replace(cube, path=absolute(cube.path), lsf=lsf),
-        bins=bins if bins.path is None else replace(bins, path=absolute(bins.path)),
+        galaxy=replace(settings.galaxy, out=change(settings.galaxy.out)),
+        cube=replace(cube, path=change(cube.path), lsf=lsf),
+        bins=bins if bins.path is None else replace(bins, path=change(bins.path)),
         orbits=replace(
             settings.orbits,
-            path=absolute(settings.orbits.path),
-            mapping=None if settings.orbits.mapping is None else absolute(settings.orbits.mapping),
+            path=change(settings.orbits.path),
+            mapping=None if settings.orbits.mapping is None else change(settings.orbits.mapping),
             options=options,
         ),
-        ssp=replace(settings.ssp, path=absolute(settings.ssp.path)),
+        ssp=replace(settings.ssp, path=change(settings.ssp.path)),
     )

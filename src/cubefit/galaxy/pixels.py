@@ -34,6 +34,8 @@ class SkyPixels:
     y: Float
     binnum: NDArray[np.int32]
     """Bin of each of them, shape (n,)."""
+    image: ImagePlane | None
+    """That they are of, where they are of one."""
 
 
 def sky_pixels(cube: IFUCube, table: CubeTable, bins: BinsTable, orbits: OrbitLibrary) -> SkyPixels:
@@ -54,6 +56,7 @@ def sky_pixels(cube: IFUCube, table: CubeTable, bins: BinsTable, orbits: OrbitLi
     if holds_bins(cube):
         return of_binned(cube, found, n_bins)
     own = bins.path is None and cube.binnum is not None
+    image = image_of_cube(cube, table.centre) or image_of_bins(found)
     if cube.x is None or cube.y is None:
         of_cube, x, y = same_pixels(cube, found), found.x, found.y
         if x is None or y is None:
@@ -68,7 +71,7 @@ def sky_pixels(cube: IFUCube, table: CubeTable, bins: BinsTable, orbits: OrbitLi
         else:
             of_cube = bin_of_pixels(x, y, found.x, found.y, found.binnum, tolerance=bins.tolerance)
     inside = of_cube >= 0
-    return SkyPixels(of_cube=of_cube, x=x[inside], y=y[inside], binnum=of_cube[inside])
+    return SkyPixels(of_cube=of_cube, x=x[inside], y=y[inside], binnum=of_cube[inside], image=image)
 
 
 def holds_bins(cube: IFUCube) -> bool:
@@ -115,6 +118,7 @@ def of_binned(cube: IFUCube, found: BinMap, n_bins: int) -> SkyPixels:
         x=found.x[inside],
         y=found.y[inside],
         binnum=found.binnum[inside],
+        image=image_of_bins(found),
     )
 
 
@@ -135,18 +139,33 @@ def same_pixels(cube: IFUCube, found: BinMap) -> NDArray[np.int32]:
     return found.binnum
 
 
-def image_plane(cube: IFUCube, centre: tuple[float, float]) -> ImagePlane | None:
+def image_of_cube(cube: IFUCube, centre: tuple[float, float]) -> ImagePlane | None:
     """Return the image that the pixels of a cube are of, None for a table of spectra."""
-    if cube.image_shape is None or cube.x is None or cube.y is None:
+    return image_plane(cube.image_shape, cube.x, cube.y, cube.wcs, centre)
+
+
+def image_of_bins(found: BinMap) -> ImagePlane | None:
+    """Return the image that a map of bins is of, whose positions count from the galaxy's centre."""
+    return image_plane(found.image_shape, found.x, found.y, found.wcs, (0.0, 0.0))
+
+
+def image_plane(
+    shape: tuple[int, int] | None,
+    x: Float | None,
+    y: Float | None,
+    wcs: str | None,
+    centre: tuple[float, float],
+) -> ImagePlane | None:
+    """Return the image of pixels that stand on one, in C order; None where they do not."""
+    if shape is None or x is None or y is None:
         return None
-    rows, columns = cube.image_shape
-    x, y = cube.x.reshape(rows, columns)[0], cube.y.reshape(rows, columns)[:, 0]
-    steps = [float(axis[1] - axis[0]) if axis.size > 1 else 0.0 for axis in (x, y)]
+    columns, rows = x.reshape(shape)[0], y.reshape(shape)[:, 0]
+    steps = [float(axis[1] - axis[0]) if axis.size > 1 else 0.0 for axis in (columns, rows)]
     return ImagePlane(
-        shape=(rows, columns),
-        x=(float(x[0] - centre[0]), steps[0] or steps[1] or 1.0),
-        y=(float(y[0] - centre[1]), steps[1] or steps[0] or 1.0),
-        wcs=cube.wcs or "",
+        shape=shape,
+        x=(float(columns[0] - centre[0]), steps[0] or steps[1] or 1.0),
+        y=(float(rows[0] - centre[1]), steps[1] or steps[0] or 1.0),
+        wcs=wcs or "",
     )
 
 

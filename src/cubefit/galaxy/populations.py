@@ -33,7 +33,8 @@ def line_spread_of(
     """Return the instrument's line spread: of the settings, else of the cube, else None.
 
     That of the settings was measured on pixels of the cube, ``pixel`` Angstrom wide, which is
-    taken out; that of a cube is before its pixels (MaNGA).
+    taken out; that of a cube is before its pixels (MaNGA), and goes on for a pixel beyond the
+    centres of the first and the last.
     """
     if isinstance(table.lsf, str):
         found = (
@@ -44,7 +45,9 @@ def line_spread_of(
         return found.without_pixel(pixel)
     if table.lsf is not None:
         return LineSpread.constant(table.lsf).without_pixel(pixel)
-    return LineSpread.table(fwhm_wave, fwhm, "the cube's") if fwhm.size else None
+    if not fwhm.size:
+        return None
+    return LineSpread.table(fwhm_wave, fwhm, "the cube").held_beyond(pixel)
 
 
 def prepare_templates(

@@ -16,10 +16,10 @@ from cubefit.errors import StoreError
 from cubefit.galaxy import orbits as orbit_step
 from cubefit.galaxy import populations as template_step
 from cubefit.galaxy.checks import check_inputs_of, misfit_findings
-from cubefit.galaxy.fit import populate, solve
-from cubefit.galaxy.paths import require_apart, require_there
+from cubefit.galaxy.fit import decisive_for_fit, populate, solve
+from cubefit.galaxy.paths import require_apart, require_there, with_names_of_paths
 from cubefit.galaxy.products import make_products
-from cubefit.galaxy.record import DoneStep, Record
+from cubefit.galaxy.record import DoneStep, Record, kept_warnings, sole_run
 from cubefit.galaxy.settings import GalaxySettings
 from cubefit.galaxy.settings_file import as_tables, read_settings
 from cubefit.galaxy.spectra import Prepared, prepare_spectra
@@ -54,7 +54,7 @@ class GalaxyReport:
     noise_chi2: float
     """Chi2 per voxel that noise alone leaves of a perfect model: neighbours share it."""
     findings: list[str]
-    """What the checks of the inputs complain of, in words."""
+    """What the steps and the checks of the inputs complain of, in words."""
     steps_done: list[str]
     """Steps that this run had to do; the others were done before."""
 
@@ -63,17 +63,16 @@ class GalaxyRun:
     """The steps of one galaxy, see `run_galaxy`."""
 
     def __init__(self, settings: GalaxySettings, *, threads: int | None, verbose: bool) -> None:
-        require_apart(settings)
-        require_there(settings)
         self.settings = settings
         self.tables = as_tables(settings)
+        self.decisive = as_tables(with_names_of_paths(settings))
         self.folder = Path(settings.galaxy.out)
         self.threads, self.verbose = threads, verbose
         self.h5_path = self.folder / "cube.h5"
         self.steps_done: list[str] = []
         self.told: Mapping[str, Any] = {}
         self.templates_told: Mapping[str, Any] = {}
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.findings: list[str] = []
         self.record = Record(self.folder)
 
     def run(self, *, check_only: bool) -> GalaxyReport:
@@ -81,20 +80,25 @@ class GalaxyRun:
         orbits = self._orbits()
         spectra = self._spectra(orbits)
         templates = self._templates(orbits, spectra)
-        findings = self._checks(orbits, spectra, templates)
+        self._checks(orbits, spectra, templates)
         stats = {} if check_only else self._fit(orbits, spectra, templates)
         noise_chi2 = float(self.told["noise_chi2"] or "nan")
-        for message in misfit_findings(stats.get("chi2_per_voxel", 0.0), noise_chi2):
-            findings.append(message)
-            logger.warning("Check: %s", message)
+        self._complain(misfit_findings(stats.get("chi2_per_voxel", 0.0), noise_chi2))
         return GalaxyReport(
             h5_path=self.h5_path,
             products=[] if check_only else self._products(),
             stats=stats,
             noise_chi2=noise_chi2,
-            findings=findings,
+            findings=self.findings,
             steps_done=self.steps_done,
         )
+
+    def _complain(self, messages: Iterable[str], *, was_shown: bool = False) -> None:
+        """Take complaints down for the report, and show them where the log is shown."""
+        for message in messages:
+            self.findings.append(message)
+            if self.verbose and not was_shown:
+                logger.warning("Check: %s", message)
 
     def _once(
         self,
@@ -109,10 +113,13 @@ class GalaxyRun:
         found = self.record.done(step, digest)
         if found is not None and (is_there is None or is_there(found.told)):
             logger.info("%s: done before.", step)
+            self._complain(found.warned)
             return found
         logger.info("%s: begins.", step)
-        made, told = work()
-        self.record.finish(step, digest, made, told)
+        with kept_warnings() as warned:
+            made, told = work()
+        self._complain(warned, was_shown=True)
+        self.record.finish(step, digest, made, told, warned)
         self.steps_done.append(step)
         done = self.record.done(step, digest)
         if done is None:
@@ -130,7 +137,7 @@ class GalaxyRun:
         inputs = orbit_files(table.path, table.format, **table.options)
         if table.mapping is not None:
             inputs.append(Path(table.mapping))
-        self._once("orbits", inputs, {"orbits": self.tables["orbits"]}, work)
+        self._once("orbits", inputs, {"orbits": self.decisive["orbits"]}, work)
         return read_orbits(path)
 
     def _spectra(self, orbits: OrbitLibrary) -> Arrays:
@@ -152,10 +159,10 @@ class GalaxyRun:
 
         bins = [] if settings.bins.path is None else bin_files(settings.bins.path)
         inputs = [Path(settings.cube.path), *bins, self.folder / "orbits.npz"]
-        cube = {key: value for key, value in self.tables["cube"].items() if key != "lsf"}
+        cube = {key: value for key, value in self.decisive["cube"].items() if key != "lsf"}
         wanted = {
             "cube": cube,
-            "bins": self.tables["bins"],
+            "bins": self.decisive["bins"],
             "redshift": settings.galaxy.redshift,
         }
         self.told = self._once("spectra", inputs, wanted, work).told
@@ -195,8 +202,8 @@ class GalaxyRun:
             self.folder / "spectra.npz",
         ]
         wanted = {
-            "ssp": self.tables["ssp"],
-            "lsf": lsf,
+            "ssp": self.decisive["ssp"],
+            "lsf": self.decisive["cube"]["lsf"],
             "redshift": settings.galaxy.redshift,
             "continuum_degree": settings.cube.continuum_degree,
             "medium": self.told["observation"]["medium"],
@@ -204,7 +211,7 @@ class GalaxyRun:
         self.templates_told = self._once("templates", inputs, wanted, work).told
         return read_arrays(path)
 
-    def _checks(self, orbits: OrbitLibrary, spectra: Arrays, templates: Arrays) -> list[str]:
+    def _checks(self, orbits: OrbitLibrary, spectra: Arrays, templates: Arrays) -> None:
         def work() -> Made:
             findings, passed = check_inputs_of(orbits, spectra, templates, self.settings)
             return [], {"findings": findings, "passed": passed}
@@ -213,31 +220,27 @@ class GalaxyRun:
         told = self._once("checks", self._npz(), wanted, work).told
         for message in told["passed"]:
             logger.info("Check: %s", message)
-        findings: list[str] = [*self.templates_told["findings"], *told["findings"]]
-        for message in findings:
-            logger.warning("Check: %s", message)
-        return findings
+        self._complain([*self.templates_told["findings"], *told["findings"]])
 
     def _npz(self) -> list[Path]:
         return [self.folder / f"{name}.npz" for name in ("orbits", "spectra", "templates")]
 
+    def _observation(self, tables: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the file is told of the galaxy, as plain tables."""
+        return {
+            **self.told["observation"],
+            "name": self.settings.galaxy.name,
+            "settings": {**tables, "templates": self.templates_told["rows"]},
+        }
+
     def _fit(self, orbits: OrbitLibrary, spectra: Arrays, templates: Arrays) -> dict[str, Any]:
-        settings = {**self.tables, "templates": self.templates_told["rows"]}
-        observation = msgspec.convert(
-            {
-                **self.told["observation"],
-                "name": self.settings.galaxy.name,
-                "settings": settings,
-            },
-            Observation,
-        )
         populate(
             self.h5_path,
             spectra=spectra,
             templates=templates,
             orbits=orbits,
-            observation=observation,
-            overwrite=self.record.knows("populate"),
+            observation=msgspec.convert(self._observation(self.tables), Observation),
+            is_ours=self.record.knows("populate"),
         )
         self.record.finish("populate", self.record.digest_of_all(self._npz(), {}), [], {})
 
@@ -250,7 +253,7 @@ class GalaxyRun:
         def is_there(told: Mapping[str, Any]) -> bool:
             return bool(told["solution"] == solution_stamp(self.h5_path))
 
-        wanted = {"fit": self.tables["fit"]}
+        wanted = {"fit": decisive_for_fit(self.settings.fit)}
         stats: dict[str, Any] = self._once("fit", self._npz(), wanted, work, is_there).told["stats"]
         return stats
 
@@ -258,10 +261,20 @@ class GalaxyRun:
         folder = self.folder / "products"
 
         def work() -> Made:
-            return make_products(self.h5_path, folder, self.settings.products), {}
+            earlier = self.record.made_by("products")
+            made = make_products(self.h5_path, folder, self.settings.products)
+            for path in set(earlier) - set(made):
+                logger.info("products: %s is of an earlier run, and removed.", path)
+                path.unlink()
+            return made, {}
 
-        wanted = {"products": self.tables["products"], "solution": solution_stamp(self.h5_path)}
-        return [Path(path) for path in self._once("products", self._npz(), wanted, work).made]
+        wanted = {
+            "products": self.tables["products"],
+            "solution": solution_stamp(self.h5_path),
+            "observation": self._observation(self.decisive),
+        }
+        self._once("products", self._npz(), wanted, work)
+        return self.record.made_by("products")
 
 
 def spectrum_arrays(found: Prepared) -> Arrays:
@@ -299,7 +312,7 @@ def run_galaxy(
     threads : int, optional
         Compute threads; default all usable cores.
     verbose : bool
-        Tell progress.
+        Tell progress, and findings as they come up; they are in the report in any case.
 
     Returns
     -------
@@ -307,10 +320,16 @@ def run_galaxy(
 
     Raises
     ------
+    LockedError
+        If another run fills the same folder now.
     CubeFitError
         If settings or inputs are wrong; steps finished until then are kept.
     """
     if not isinstance(settings, GalaxySettings):
         settings = read_settings(settings)
-    with visible_log(verbose):
+    require_apart(settings)
+    require_there(settings)
+    folder = Path(settings.galaxy.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    with sole_run(folder), visible_log(verbose):
         return GalaxyRun(settings, threads=threads, verbose=verbose).run(check_only=check_only)

@@ -16,6 +16,24 @@ BinFormat: TypeAlias = Literal["auto", "ngist", "image", "npz", "text", "dynamit
 OrbitFormat: TypeAlias = Literal["auto", "npz", "dynamite", "agama"]
 SSPFormat: TypeAlias = Literal["auto", "miles", "ppxf", "npz"]
 LineList: TypeAlias = Literal["emission", "sky", "telluric", "muse-laser"]
+PictureKind: TypeAlias = Literal[
+    "maps",
+    "age-map",
+    "metallicity-map",
+    "alpha-map",
+    "light-map",
+    "mass-map",
+    "age-metallicity",
+    "age-metallicity-components",
+    "trends",
+    "component-masses",
+    "spectra",
+    "residual-map",
+    "residual-spectrum",
+    "convergence",
+    "prefit",
+]
+"""Names of `cubefit.pictures.KINDS`, which takes its time to import."""
 MediumKey: TypeAlias = Annotated[
     Literal["air", "vacuum"] | None,
     Meta(
@@ -240,7 +258,10 @@ class FitTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "exact"
     normalization: Annotated[
         Literal["losvd", "unit"],
-        Meta(description="Amplitudes of the LOSVDs count, or spectra are each normalised."),
+        Meta(
+            description="losvd: the light of the LOSVDs counts. unit: each is scaled to sum one, "
+            "for a cube whose spectra you have normalised one by one; the data stay as they are."
+        ),
     ] = "losvd"
     orbit_weights: Annotated[
         bool, Meta(description="Hold the components to the ratios of the dynamical model.")
@@ -267,7 +288,7 @@ class ProductsTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """What is made of the fit."""
 
     model_cube: Annotated[bool, Meta(description="Model on the grid of the input cube.")] = True
-    pictures: Annotated[tuple[str, ...], Meta(description="Kinds of cubefit plot.")] = (
+    pictures: Annotated[tuple[PictureKind, ...], Meta(description="Kinds of cubefit plot.")] = (
         "maps",
         "age-metallicity",
         "spectra",

@@ -6,7 +6,7 @@ import difflib
 import math
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
@@ -17,8 +17,8 @@ from cubefit.errors import ConfigError
 from cubefit.galaxy.paths import with_absolute_paths
 from cubefit.galaxy.settings import TABLES, CubeTable, GalaxySettings, OrbitsTable
 
-LEAST_ANGSTROM: Final = 100.0
-"""Wavelengths below are no optical ones in Angstrom, but in nanometres or microns."""
+LEAST_ANGSTROM: Final = 1000.0
+"""Wavelengths below are none of stars' spectra in Angstrom, but in nanometres or microns."""
 
 
 def read_settings(path: str | Path) -> GalaxySettings:
@@ -166,8 +166,13 @@ def _leaves(value: Any, where: str) -> Iterator[tuple[str, Any]]:
 
 
 def _nearest(word: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
+    found = _closest(word, known)
+    return f"did you mean {found!r}?" if found else f"choose one of {', '.join(known)}"
+
+
+def _closest(word: str, known: Iterable[str]) -> str | None:
     found = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.5)
-    return f"did you mean {found[0]!r}?" if found else f"choose one of {', '.join(known)}"
+    return found[0] if found else None
 
 
 def _in_words(problem: str) -> str:
@@ -180,8 +185,11 @@ def _in_words(problem: str) -> str:
         if not where:
             return f"the table [{name}] is missing: add it; `cubefit init` writes all of them."
         return f"[{where}] lacks {name}: give it; `cubefit init` explains every key."
-    choices = choices_of(where) if told.startswith("Invalid enum value") else ()
+    wrong = re.fullmatch(r"Invalid enum value '(.*)'", told)
+    choices = choices_of(where) if wrong else ()
     mend = f"choose of {', '.join(choices)}" if choices else "`cubefit init` explains every key"
+    if wrong and (found := _closest(wrong.group(1), choices)):
+        mend = f"did you mean {found!r}? Else {mend}"
     return f"{where}: {told[0].lower()}{told[1:]}; {mend}."
 
 

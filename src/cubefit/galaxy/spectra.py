@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubefit.errors import ConfigError, InputError
-from cubefit.galaxy.pixels import SkyPixels, image_plane, sky_pixels, wave_axis
+from cubefit.galaxy.pixels import SkyPixels, sky_pixels, wave_axis
 from cubefit.galaxy.settings import BinsTable, CubeTable
 from cubefit.io.cubes import IFUCube, read_cube
 from cubefit.io.orbits import OrbitLibrary
@@ -116,7 +116,7 @@ def prepare_spectra(
         observation=Observation(
             flux_unit=cube.unit,
             pixel_unit="arcsec",
-            image=image_plane(cube, table.centre),
+            image=pixels.image,
             wave=wave_axis(whole, medium),
             redshift=to_take_out,
             medium="air" if medium == "air" else "vacuum",

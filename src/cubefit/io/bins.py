@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from cubefit.errors import ConfigError, InputError
-from cubefit.io.cube_formats.sky import axis_scale, pixel_positions
+from cubefit.io.cube_formats.sky import axis_scale, celestial_header, pixel_positions
 from cubefit.io.dynamite.apertures import read_apertures
-from cubefit.io.fits_files import FitsFile, first_bytes, fits_file, is_fits
+from cubefit.io.fits_files import FitsFile, first_bytes, fits_file, is_fits, reading_fits
 from cubefit.io.npz import open_npz
 from cubefit.io.numbers import number_rows
 
@@ -39,6 +39,8 @@ class BinMap:
     """(ny, nx) where the pixels are all those of an image, in C order over (row, column)."""
     labels: NDArray[np.int64]
     """The file's own number of each bin, shape (n_bins,), increasing."""
+    wcs: str | None = None
+    """Header of the two celestial axes of that image, if the file has one."""
 
     @property
     def n_bins(self) -> int:
@@ -55,6 +57,7 @@ def bin_map(
     y: NDArray[Any] | None = None,
     image_shape: tuple[int, int] | None = None,
     labels_from: int = 0,
+    wcs: str | None = None,
 ) -> BinMap:
     """Return the map of bins of the numbers that a program gave them.
 
@@ -72,6 +75,8 @@ def bin_map(
         (ny, nx).
     labels_from : int
         What the file calls bin 0.
+    wcs : str, optional
+        Header of the celestial axes of the image.
 
     Raises
     ------
@@ -101,6 +106,7 @@ def bin_map(
         y=None if y is None else y.astype(np.float64),
         image_shape=image_shape,
         labels=labels + labels_from,
+        wcs=wcs,
     )
 
 
@@ -177,11 +183,20 @@ def _read_ngist(path: Path, zero_is_bin: bool | None) -> BinMap:  # noqa: ARG001
         ids, x, y = (np.array(rows[name]) for name in ("BIN_ID", "X", "Y"))
         n_spax = np.array(rows["NSPAX"]) if "NSPAX" in file.columns(number) else None
         steps = [file.header(n).get("PIXSIZE") for n in range(len(file.hdus))]
+        planes = [n for n in range(len(file.hdus)) if len(file.shape(n)) == 2]
+        images = {file.shape(n): _celestial(file, n) for n in planes}
     step = next((value for value in steps if type(value) in {int, float}), None)
     in_a_bin = (ids >= 0) & ~np.signbit(ids) if ids.dtype.kind == "f" else ids >= 0
     if ids.dtype.kind != "f":
         in_a_bin &= _unmasked_in_zero(path, ids, n_spax)
-    return bin_map(ids, in_a_bin, str(path), x=x, y=y, image_shape=_image_shape(x, y, step))
+    shape = _image_shape(x, y, step)
+    wcs = None if shape is None else images.get(shape)
+    return bin_map(ids, in_a_bin, str(path), x=x, y=y, image_shape=shape, wcs=wcs)
+
+
+def _celestial(file: FitsFile, number: int) -> str | None:
+    with reading_fits(file.path):
+        return celestial_header(file.header(number).cards)
 
 
 def _ngist_table(file: FitsFile) -> int | None:
@@ -257,6 +272,7 @@ def _read_image(path: Path, zero_is_bin: bool | None) -> BinMap:
             )
         image = file.array(images[0])
         x, y = _positions(file, images[0])
+        wcs = _celestial(file, images[0])
     none = ~(image >= 0)
     if zero_is_bin is None and not none.any() and (image == 0).any():
         raise InputError(
@@ -266,7 +282,8 @@ def _read_image(path: Path, zero_is_bin: bool | None) -> BinMap:
     if zero_is_bin is False:
         none |= image == 0
     ny, nx = image.shape
-    return bin_map(image.ravel(), ~none.ravel(), str(path), x=x, y=y, image_shape=(ny, nx))
+    numbers = image.ravel()
+    return bin_map(numbers, ~none.ravel(), str(path), x=x, y=y, image_shape=(ny, nx), wcs=wcs)
 
 
 def _positions(

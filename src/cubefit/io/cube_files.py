@@ -13,7 +13,9 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from cubefit.errors import InputError
-from cubefit.io.result_files import appearing, known_unit, set_card
+from cubefit.io.fits_checksums import add_words, set_checksums
+from cubefit.io.result_files import appearing, set_card
+from cubefit.io.units import known_unit
 
 BLOCK: Final = 2880
 """Bytes that the parts of a FITS file are multiples of."""
@@ -132,7 +134,8 @@ def write_cube(
     StoreError
         If the disk does not take it.
     """
-    header, written = cube_header(cube, facts), 0
+    header, written, datasum = cube_header(cube, facts), 0, 0
+    set_checksums(header, datasum)
     with (
         appearing(path, (".fits", ".fit"), overwrite=overwrite) as partial,
         partial.open("wb") as stream,
@@ -140,8 +143,13 @@ def write_cube(
         stream.write(header.tostring().encode("ascii"))
         for block in planes:
             written += len(block)
-            stream.write(np.ascontiguousarray(block, ">f4").data)
+            values = np.ascontiguousarray(block, ">f4").data
+            datasum = add_words(datasum, values)
+            stream.write(values)
         if written != cube.shape[0]:
             raise InputError(f"{written} planes for a cube of {cube.shape[0]}: give all.")
         stream.write(b"\0" * (-stream.tell() % BLOCK))
+        set_checksums(header, datasum)
+        stream.seek(0)
+        stream.write(header.tostring().encode("ascii"))
     return path

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
+from operator import index
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -17,6 +18,11 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
 from cubefit.errors import CubeFitError, InputError
+
+try:  # as of astropy 7; it has no public name
+    from astropy.io.fits.hdu.compressed._compression import CfitsioException
+except ImportError:
+    from astropy.io.fits._tiled_compression._compression import CfitsioException
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +33,7 @@ if TYPE_CHECKING:
 
 _DAMAGE: Final = (
     *(OSError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError),
-    *(fits.VerifyError, zlib.error),
+    *(fits.VerifyError, zlib.error, CfitsioException),
 )
 """What astropy raises on damaged headers and data."""
 _DTYPES: Final = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
@@ -169,7 +175,8 @@ class FitsFile:
         """Return the shape of an image HDU, empty for a table or no data."""
         hdu = self.hdus[number]
         with reading_fits(self.path):
-            return tuple(hdu.shape) if isinstance(hdu, _IMAGES) else ()
+            # A damaged card of a compressed image gives a length in words.
+            return tuple(map(index, hdu.shape)) if isinstance(hdu, _IMAGES) else ()
 
     def columns(self, number: int) -> tuple[str, ...]:
         """Return the columns of a table HDU in capitals, none for an image."""

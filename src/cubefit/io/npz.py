@@ -24,6 +24,10 @@ DAMAGE: Final = (
 )
 """What NumPy and zipfile raise on damaged files; the RuntimeError is of flags gone wrong."""
 
+STARTS: Final = (b"PK", b"\x93NUMPY")
+"""How what NumPy reads begins: an archive, or one array."""
+OTHERS: Final = {"a FITS": b"SIMPLE", "an HDF5": b"\x89HDF"}
+
 
 @contextmanager
 def open_npz(path: Path) -> Iterator[NpzFile]:
@@ -37,7 +41,7 @@ def open_npz(path: Path) -> Iterator[NpzFile]:
     if not path.is_file():
         raise InputError(f"{path} is no file: give an npz file (np.savez).")
     try:
-        _require_no_fits(path)
+        _require_npz(path)
         # Our own stream, because NumPy leaves its own open when it stumbles over a damaged file.
         with (
             path.open("rb") as stream,
@@ -54,10 +58,18 @@ def open_npz(path: Path) -> Iterator[NpzFile]:
         ) from error
 
 
-def _require_no_fits(path: Path) -> None:
+def _require_npz(path: Path) -> None:
+    # NumPy takes all that it does not know for a pickle, and advises to load it unsafely.
     with path.open("rb") as stream:
-        if stream.read(6) == b"SIMPLE":
-            raise InputError(f"{path} is a FITS file, where an npz file is due: give that.")
+        beginning = stream.read(8)
+    for other, start in OTHERS.items():
+        if beginning.startswith(start):
+            raise InputError(f"{path} is {other} file, where an npz file is due: give that.")
+    if not beginning.startswith(STARTS):
+        raise InputError(
+            f"{path} cannot be read as npz of plain arrays, for it is no npz file: give one "
+            "(np.savez)."
+        )
 
 
 def _archive(stored: object, path: Path) -> NpzFile:

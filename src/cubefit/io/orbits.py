@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 from cubefit.errors import ConfigError, InputError
 from cubefit.io.dynamite import model_files, read_dynamite
 from cubefit.io.orbit_files import npz_format, read_agama_npz, read_orbits_npz
+from cubefit.io.orbit_options import require_options
 from cubefit.prepare.orbit_library import OrbitLibrary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 __all__ = [
     "OrbitLibrary",
@@ -59,18 +60,10 @@ def read_orbits(path: Path | str, format: str = "auto", **options: Any) -> Orbit
     InputError, GridError
         If the files are missing, damaged or contradict each other.
     ConfigError
-        If the format is unknown, or an npz library is given options.
+        If the format is unknown, or an option is none of its options, or of a wrong type.
     """
     where = Path(path)
-    if format not in ORBIT_FORMATS:
-        raise ConfigError(f"format={format!r}: must be one of {', '.join(ORBIT_FORMATS)}.")
-    found = orbit_format(where) if format == "auto" else format
-    if found == "npz" and options:
-        raise ConfigError(
-            f"{where} is an npz library, and has no options {', '.join(options)}: leave them out, "
-            "or use the methods of the OrbitLibrary."
-        )
-    return _READERS[found](where, **options)
+    return _READERS[_checked_format(where, format, options)](where, **options)
 
 
 def orbit_files(path: Path | str, format: str = "auto", **options: Any) -> list[Path]:  # noqa: A002
@@ -80,9 +73,11 @@ def orbit_files(path: Path | str, format: str = "auto", **options: Any) -> list[
     ------
     InputError
         If there are none.
+    ConfigError
+        As there.
     """
     where = Path(path)
-    if (orbit_format(where) if format == "auto" else format) != "dynamite":
+    if _checked_format(where, format, options) != "dynamite":
         return [where]
     weights = options.get("weights")
     named = Path(weights) if isinstance(weights, str | Path) else None
@@ -102,6 +97,15 @@ def orbit_format(path: Path) -> str:
     if not path.exists():
         raise InputError(f"{path} does not exist: give an npz file or the folder of a model.")
     return npz_format(path)
+
+
+def _checked_format(path: Path, format: str, options: Mapping[str, Any]) -> str:  # noqa: A002
+    """Return the format of a library, or refuse options that it does not have."""
+    if format not in ORBIT_FORMATS:
+        raise ConfigError(f"format={format!r}: must be one of {', '.join(ORBIT_FORMATS)}.")
+    found = orbit_format(path) if format == "auto" else format
+    require_options(options, found, str(path))
+    return found
 
 
 def bundled_orbits(size: str) -> OrbitLibrary:

@@ -6,19 +6,18 @@ import math
 import os
 import secrets
 import shutil
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import astropy.table
 import numpy as np
-from astropy import units
 from astropy.io import fits
 from numpy.typing import NDArray
 
 from cubefit.errors import InputError, StoreError
+from cubefit.io.units import Dialect, known_unit
 
 FITS_SUFFIXES: Final = (".fits", ".fit", ".fits.gz")
 ECSV_SUFFIXES: Final = (".ecsv",)
@@ -69,8 +68,6 @@ class FitsImage(NamedTuple):
 
 
 Part: TypeAlias = Table | FitsImage
-Dialect: TypeAlias = Literal["generic", "fits"]
-"""Which units there are: FITS knows no dex, for one."""
 
 
 @contextmanager
@@ -120,19 +117,6 @@ def appearing(path: Path, suffixes: Sequence[str], *, overwrite: bool) -> Iterat
         ) from error
     finally:
         partial.unlink(missing_ok=True)
-
-
-def known_unit(text: str, dialect: Dialect) -> str | None:
-    """Return a unit in a dialect, or None where it is not one there: readers would complain."""
-    if not text:
-        return None
-    try:
-        # MUSE's own unit has two slashes, of which astropy warns.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", units.UnitsWarning)
-            return str(units.Unit(text).to_string(dialect))
-    except ValueError:
-        return None
 
 
 def described(text: str, unit: str, dialect: Dialect) -> str:
@@ -210,6 +194,7 @@ def write_fits(
     parts: Sequence[Part],
     *,
     overwrite: bool,
+    repeated: Collection[str] = (),
 ) -> Path:
     """Write images and tables to one FITS file.
 
@@ -224,6 +209,8 @@ def write_fits(
         Extensions, in order.
     overwrite : bool
         Replace a file there.
+    repeated : collection of str
+        Keywords of ``header`` that the extensions have, too: people save them alone.
 
     Returns
     -------
@@ -238,9 +225,10 @@ def write_fits(
         If the disk does not take the file.
     """
     primary = fits.PrimaryHDU()
-    for key, (value, comment) in header.items():
-        set_card(primary.header, key, value, comment)
     others = [_table_hdu(p) if isinstance(p, Table) else _image_hdu(p) for p in parts]
+    for key, (value, comment) in header.items():
+        for hdu in (primary, *others) if key in repeated else (primary,):
+            set_card(hdu.header, key, value, comment)
     with appearing(path, FITS_SUFFIXES, overwrite=overwrite) as partial:
         fits.HDUList([primary, *others]).writeto(partial, checksum=True)
     return path

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cubefit.errors import ConfigError, InputError
 from cubefit.io.npz import open_npz
-from cubefit.prepare.ssp_library import SSPLibrary, pixels_covering
+from cubefit.prepare.ssp_library import SSPLibrary, pixels_covering, require_ages
 from cubefit.spectra.grids import edges_between
 
 if TYPE_CHECKING:
@@ -224,6 +224,7 @@ def _library(
     wave = _increasing(parts.path, parts.values["wave"])
     _require_shape(parts, "templates", parts.templates, parts.axes)
     templates = _in_order(parts, parts.templates, ("wave", *POPULATION_AXES))
+    require_ages(templates, wave, parts.values["ages"], source)
     masses = parts.masses
     if masses is not None:
         _require_shape(parts, "masses", masses, [axis for axis in parts.axes if axis != "wave"])

@@ -23,6 +23,9 @@ from cubefit.store.viewing import Weights, input_stamp, newest_weights
 Float = NDArray[np.float64]
 
 UNKNOWN: Final = "unknown"
+REST: Final = 100.0
+"""Times the work of a look until the next one: looking takes 1 % of one core at most."""
+LONGEST_REST_S: Final = 5.0
 MISSING: Final = (
     "{path} does not exist yet: make it with `cubefit populate`, or with H5Manager in Python."
 )
@@ -57,6 +60,8 @@ class Fingerprint(NamedTuple):
     n_bytes: int
     changed_ns: int
     writer: str
+    told: str
+    """What the writer says of its work."""
 
 
 def fingerprint(path: Path) -> Fingerprint | None:
@@ -66,8 +71,8 @@ def fingerprint(path: Path) -> Fingerprint | None:
     except OSError:
         return None
     writer = who_writes(path)
-    name = f"{writer}" if not isinstance(writer, Owner) else f"{writer} {writer.facts}"
-    return Fingerprint(found.st_ino, found.st_size, found.st_mtime_ns, name)
+    told = str(writer.facts) if isinstance(writer, Owner) else ""
+    return Fingerprint(found.st_ino, found.st_size, found.st_mtime_ns, str(writer), told)
 
 
 class LiveFile:
@@ -82,24 +87,37 @@ class LiveFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.now = Look(path=path, number=0, problem="Not looked at yet.")
-        self.cost_s = 0.0
-        """What the last look took, but for the galaxy, which is read once."""
+        self._rested = 0.0
+        """When it has rested from the last look."""
         self._seen: Fingerprint | str | None = UNKNOWN
         self._galaxy: Galaxy | None = None
         self._lock = Lock()
 
-    def refresh(self) -> bool:
-        """Look again if the file has changed; return whether there is something new."""
+    def refresh(self, *, rested: bool = False) -> bool:
+        """Look again if the file has changed; return whether there is something new.
+
+        Parameters
+        ----------
+        rested : bool
+            Leave it until a rest from the last look is over, unless another has begun or ended to
+            write.
+        """
         with self._lock:
             try:
                 found = fingerprint(self.path)
             except OSError as error:
                 return self._take(self._problem(str(error)), UNKNOWN)
-            if found == self._seen:
+            if found == self._seen or (rested and self._rests(found)):
                 return False
             look = self._problem(MISSING.format(path=self.path)) if found is None else self._look()
             # What could not be read is tried again: a passing error leaves no mark on the file.
             return self._take(look, UNKNOWN if look.problem and found is not None else found)
+
+    def _rests(self, found: Fingerprint | None) -> bool:
+        """Return whether what was found may wait."""
+        seen = self._seen
+        same = isinstance(seen, Fingerprint) and found is not None and found.writer == seen.writer
+        return same and time.monotonic() < self._rested
 
     def _take(self, look: Look, seen: Fingerprint | str | None) -> bool:
         """Keep a look; return whether it is news, which the same problem again is not."""
@@ -117,9 +135,10 @@ class LiveFile:
             stamp = looked_at(self.path, read_stamp)
             if self._galaxy is None or self._galaxy.stamp != stamp:
                 self._galaxy = looked_at(self.path, read_galaxy)
-            started = time.perf_counter()
+            started = time.thread_time()  # Not what it waits for the writer: that costs nobody.
             look = looked_at(self.path, self._look_inside)
-            self.cost_s = time.perf_counter() - started
+            cost_s = time.thread_time() - started
+            self._rested = time.monotonic() + min(REST * cost_s, LONGEST_REST_S)
         except CubeFitError as error:
             return self._problem(str(error))
         return look

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Literal
+from typing import Final, Literal
 
 from cubefit.display import duration
 from cubefit.live.file import Look
@@ -13,7 +13,12 @@ from cubefit.store.file_status import FileStatus, FitState, SolutionState
 from cubefit.store.lock import Owner
 from cubefit.store.status_rows import tiles_told
 
-Tone = Literal["waiting", "running", "done", "stopped"]
+Tone = Literal["waiting", "running", "done", "doubtful", "stopped"]
+
+WITHIN_NOISE: Final = (0.5, 1.5)
+"""Chi2 per voxel of a fit that may be one within the noise."""
+FAR: Final = 2.0
+"""Times those limits."""
 
 
 def tone_of(look: Look) -> Tone:
@@ -26,7 +31,8 @@ def tone_of(look: Look) -> Tone:
     if status.fit is not None and status.fit.resumable:
         return "stopped"
     if status.solution is not None:
-        return "done"
+        doubtful = look.galaxy is not None and is_doubtful(status.solution.chi2, look.galaxy)
+        return "doubtful" if doubtful else "done"
     unfinished = status.build is not None and status.build.tiles_done < status.build.tiles_total
     return "stopped" if unfinished else "waiting"
 
@@ -96,9 +102,21 @@ def fitted(solution: SolutionState, galaxy: Galaxy) -> str:
 def misfit_per_voxel(chi2: float, galaxy: Galaxy) -> str:
     """Return chi2 as what it means per voxel."""
     per_voxel = chi2 / max(galaxy.n_voxels, 1)
-    if galaxy.has_noise:
-        return f"chi2 per voxel {per_voxel:.4g} (about 1 is a fit within the noise)"
-    return f"rms residual {math.sqrt(per_voxel):.4g} (no noise was given)"
+    if not galaxy.has_noise:
+        return f"rms residual {math.sqrt(per_voxel):.4g} (no noise was given)"
+    told, (low, high) = f"chi2 per voxel {per_voxel:.4g}", WITHIN_NOISE
+    if low <= per_voxel <= high:
+        return f"{told} (about 1 is a fit within the noise)"
+    far = "" if low / FAR <= per_voxel <= high * FAR else "far "
+    where = "above" if per_voxel > high else "below"
+    return f"{told}, {far}{where} the 1 of a fit within the noise"
+
+
+def is_doubtful(chi2: float, galaxy: Galaxy) -> bool:
+    """Return whether a fit misses the data by more than their noise, or by much less."""
+    low, high = WITHIN_NOISE
+    known = galaxy.has_noise and math.isfinite(chi2)
+    return known and not low <= chi2 / max(galaxy.n_voxels, 1) <= high
 
 
 def share(value: float) -> str:

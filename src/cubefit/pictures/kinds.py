@@ -79,7 +79,9 @@ KINDS: Final[dict[str, Kind]] = {
         "width_inch",
     ),
     "convergence": _kind(of_fits.convergence, "figures of merit along the fit", "width_inch"),
-    "prefit": _kind(of_fits.prefit, "data, templates, LOSVDs and models before a fit"),
+    "prefit": _kind(
+        of_fits.prefit, "data, templates, LOSVDs and models before a fit", "width_inch"
+    ),
 }
 """Every kind of picture by its name."""
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from cubefit.errors import MissingDataError
-from cubefit.pictures.of_stars import draw_on_sky
+from cubefit.pictures.of_stars import capitalised, draw_on_sky
 from cubefit.pictures.source import Float, Source
 from cubefit.report import (
     Course,
@@ -19,10 +19,13 @@ from cubefit.report import (
     residual_spectrum,
     spectrum_fits,
 )
+from cubefit.report.colour_scales import LOG_RANGE
 from cubefit.results.pixels import spread_over_pixels
 from cubefit.store.history import History
 from cubefit.store.snapshot import read_snapshot
 
+PENALTIES_FROM: Final = 1e-4
+"""Share of chi2 from which penalties make its course another one than that of the objective."""
 METHODS: Final = {"exact": "Exact fit", "kaczmarz": "Kaczmarz fit"}
 
 
@@ -43,11 +46,17 @@ def spectra(source: Source) -> Figure:
         noise=None if source.noise is None else source.noise[chosen],
         used=source.observed.used[chosen],
         titles=[
-            f"{name}: {source.misfit_name} {source.misfit[s]:.3g}" for s, name in named.items()
+            f"{name}: {source.misfit_name} {three_digits(source.misfit[s])}"
+            for s, name in named.items()
         ],
         flux_unit=source.flux_unit,
         **width_of(source),
     )
+
+
+def three_digits(value: float) -> str:
+    """Return a number with three digits, zeros too: 1.00."""
+    return f"{value:#.3g}".rstrip(".")
 
 
 def residual_map(source: Source) -> Figure:
@@ -56,7 +65,7 @@ def residual_map(source: Source) -> Figure:
     counts = np.isfinite(residual).sum(axis=1)
     mean = np.full(counts.shape, np.nan)
     np.divide(np.nansum(residual, axis=1), counts, out=mean, where=counts > 0)
-    misfit = r"$\chi^2$ per pixel" if source.observed.has_noise else "Mean square residual"
+    misfit = capitalised(source.misfit_name)
     return draw_on_sky(
         source,
         [
@@ -119,6 +128,7 @@ def courses_of(history: History, *, has_noise: bool) -> list[Course]:
         Course(label="Duality gap\n/ objective", curves={"": columns["gap_rel"]}, log=True),
         excess_course(columns, has_noise=has_noise),
         Course(label=f"RMSE [{unit}]", curves=rmse),
+        chi2_course(columns, has_noise=has_noise),
         Course(label="Relative\nchange of x", curves={"": columns["delta_x_rel"]}, log=True),
         Course(
             label="Error of\nmass ratios",
@@ -131,7 +141,7 @@ def courses_of(history: History, *, has_noise: bool) -> list[Course]:
 
 def excess_course(columns: Mapping[str, Float], *, has_noise: bool) -> Course:
     """Return by what share the objective, or chi2 without it, lies above its last value."""
-    chi2 = r"$\chi^2$" if has_noise else "Square residual"
+    chi2 = chi2_name(has_noise=has_noise)
     for name, label in (("objective", "Objective"), ("chi2", chi2)):
         values = columns[name]
         known = values[np.isfinite(values)]
@@ -141,9 +151,24 @@ def excess_course(columns: Mapping[str, Float], *, has_noise: bool) -> Course:
     return Course(label=chi2, curves={})
 
 
+def chi2_course(columns: Mapping[str, Float], *, has_noise: bool) -> Course:
+    """Return chi2 itself where the objective is more than half of it: there are penalties too."""
+    objective, chi2 = columns["objective"], columns["chi2"]
+    known = np.isfinite(objective) & np.isfinite(chi2)
+    if np.allclose(2.0 * objective[known], chi2[known], rtol=PENALTIES_FROM):
+        return Course(label=chi2_name(has_noise=has_noise), curves={})
+    is_wide = chi2[known].max() > LOG_RANGE * chi2[known].min() > 0
+    return Course(label=chi2_name(has_noise=has_noise), curves={"": chi2}, log=bool(is_wide))
+
+
+def chi2_name(*, has_noise: bool) -> str:
+    """Return what the sum of the squares of the residuals is: without noise it is no chi2."""
+    return r"$\chi^2$" if has_noise else "Square residual"
+
+
 def prefit(source: Source) -> Figure:
     """Draw data, templates, LOSVDs and stored models, also while the HyperCube is built."""
-    return prefit_panels(**read_snapshot(source.path).panels())
+    return prefit_panels(**read_snapshot(source.path).panels(), **width_of(source))
 
 
 def _over_pixels(source: Source, values: Float) -> Float:

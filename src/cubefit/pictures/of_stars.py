@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
@@ -31,6 +32,25 @@ PROPERTY_LABELS: Final = {
     "alpha": r"Mean [$\alpha$/Fe] [dex]",
 }
 """Those that pictures are made of, in their order."""
+KNOWN_PROPERTIES: Final = {
+    "rc": "Circular radius",
+    "rmean": "Mean radius",
+    "lambdaz": r"Circularity $\lambda_z$",
+    "lambda_z": r"Circularity $\lambda_z$",
+}
+"""What names of properties of the components mean."""
+UNIT_ENDINGS: Final = {
+    "kpc_km_s": "kpc km/s",
+    "km_s": "km/s",
+    "kms": "km/s",
+    "kpc": "kpc",
+    "pc": "pc",
+    "arcsec": "arcsec",
+    "deg": "deg",
+    "gyr": "Gyr",
+    "dex": "dex",
+}
+"""Ends of such names that are units, in small letters; the longest first."""
 LEAST_SHARE: Final = 1e-3
 """Part of the light (or mass) of a pixel that chosen components must have for a mean there."""
 BRIGHTEST: Final = 11
@@ -112,9 +132,12 @@ def trends_along_orbits(source: Source) -> Figure:
                 is_log_age=name == "log_age",
             )
         )
+    labels = [property_label(name) for name in properties]
+    if len(set(labels)) < len(labels):
+        labels = [capitalised(name) for name in properties]
     return property_trends(
         trends=found,
-        properties={capitalised(name): values for name, values in properties.items()},
+        properties=dict(zip(labels, properties.values(), strict=True)),
         weights=result.weights_of(by).values.reshape(len(result.x), -1).sum(axis=1),
         weight_label=by,
         width_inch=source.choices.width_inch,
@@ -144,7 +167,7 @@ def masses_against_orbits(source: Source) -> Figure:
         fitted_label=f"Fitted {what} [share of all]",
         ratio_label=f"Fitted {what} / orbit weight",
         sort_by=sort_by,
-        sort_label=None if sort_label is None else capitalised(sort_label),
+        sort_label=None if sort_label is None else property_label(sort_label),
         width_inch=source.choices.width_inch or PAGE_WIDTH_INCH,
     )
 
@@ -184,6 +207,7 @@ def draw_on_sky(source: Source, panels: Sequence[MapPanel], title: str = "") -> 
         x=x,
         y=y,
         pixel_unit=source.pixel_unit,
+        compass=source.compass,
         title=title,
         width_inch=source.choices.width_inch,
     )
@@ -227,6 +251,23 @@ def as_ranges(numbers: Sequence[int]) -> str:
 def capitalised(label: str) -> str:
     """Return a user's label as it can be drawn, its first letter large as on all axes."""
     return drawable(label[:1].upper() + label[1:])
+
+
+def property_label(name: str) -> str:
+    """Return the label of a property of the components: in words where known, its unit last.
+
+    A unit is in brackets, or at the end of the name: ``Rc_kpc`` is ``Circular radius [kpc]``.
+    """
+    bracketed = re.fullmatch(r"(.*?)\s*\[([^\[\]]*)\]", name)
+    bare, unit = bracketed.groups() if bracketed else (name, "")
+    for ending, meant in {} if unit else UNIT_ENDINGS.items():
+        if bare.lower().endswith(f"_{ending}"):
+            bare, unit = bare[: -len(ending) - 1], meant
+            break
+    words = KNOWN_PROPERTIES.get(bare.lower())
+    if words is None and not unit:
+        return capitalised(name)
+    return f"{words or capitalised(bare)}{f' [{drawable(unit)}]' if unit else ''}"
 
 
 def varying_properties(result: FitResult) -> list[str]:

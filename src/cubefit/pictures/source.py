@@ -16,7 +16,7 @@ from cubefit.config import require_choice
 from cubefit.errors import ConfigError, MissingDataError
 from cubefit.inverse.observed import Observed
 from cubefit.reconstruction import reconstruct_matrix_free
-from cubefit.report import residuals
+from cubefit.report import Compass, residuals
 from cubefit.report.style import drawable, require_label, require_width
 from cubefit.results import FitResult
 from cubefit.results.fit_result import MeanKind
@@ -28,6 +28,7 @@ from cubefit.store.handle import reading
 from cubefit.store.history import History, read_history
 from cubefit.store.load import read_grids, read_observed
 from cubefit.store.results import has_model_cube, model_cube_stamp, read_model_cube
+from cubefit.store.snapshot import read_given_spectra
 
 Float = NDArray[np.float64]
 
@@ -86,6 +87,17 @@ class Source:
     def pixel_unit(self) -> str:
         """Unit of the pixel coordinates: as chosen, or as the file says, if it does."""
         return self.choices.pixel_unit or pixel_unit_of(self.result.observation)
+
+    @property
+    def compass(self) -> Compass | None:
+        """North and east on the image, where the file has its celestial coordinates."""
+        plane = self.result.observation.image
+        if plane is None or not plane.wcs:
+            return None
+        from cubefit.io.sky_directions import north_and_east  # noqa: PLC0415 - takes half a second
+
+        found = north_and_east(plane)
+        return None if found is None else Compass(north=found[0], east=found[1])
 
     @cached_property
     def flux_unit(self) -> str:
@@ -152,9 +164,9 @@ class Source:
             return read_observed(file)
 
     def data_of(self, spaxels: Sequence[int]) -> Float:
-        """Return the spectra of some spaxels as given, shape (n, L), what is masked too."""
+        """Return the spectra of some spaxels, (n, L), NaN where the mask of voxels says so."""
         with reading(self.path) as file:
-            return np.array([file[schema.DATA_CUBE.path][s] for s in spaxels], np.float64)
+            return read_given_spectra(file, spaxels)
 
     @cached_property
     def model(self) -> Float:
@@ -191,7 +203,7 @@ class Source:
     @property
     def misfit_name(self) -> str:
         """What `misfit` is: without noise it is no chi2."""
-        return "chi2 per pixel" if self.observed.has_noise else "mean square residual"
+        return r"$\chi^2$ per pixel" if self.observed.has_noise else "mean square residual"
 
     @cached_property
     def history(self) -> History:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from cubefit.errors import GridError
-from cubefit.spectra.grids import edges_of, require_velocities
+from cubefit.spectra.grids import edges_of, require_velocities, step_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+FINEST: Final = 20.0
+"""New bins that an old one may be divided into: their light is spread evenly, nothing is gained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +81,11 @@ def rebin_losvd(
     Raises
     ------
     GridError
-        If a grid is not uniform, or more light than that lies outside the new one.
+        If a grid is not uniform, its bins are far finer than the old ones or wider than all of
+        them, or more light than that lies outside the new one.
     """
     old = require_velocities(vel, "vel")
-    new = require_velocities(new_vel, "new_vel")
+    new = _new_velocities(old, np.asarray(new_vel, np.float64))
     shares = velocity_shares(edges_of(old), edges_of(new)).T
     rebinned = np.empty((losvd.shape[0], new.size, losvd.shape[2]), np.float32)
     before, after = np.zeros((2, losvd.shape[2]))
@@ -100,3 +104,20 @@ def rebin_losvd(
             f"{max_lost:.2%} allowed: widen the grid, or raise max_lost."
         )
     return RebinnedLosvd(rebinned, new, lost)
+
+
+def _new_velocities(old: NDArray[np.float64], new_vel: NDArray[np.float64]) -> NDArray[np.float64]:
+    low, high = edges_of(old)[[0, -1]]
+    told = f"The LOSVDs have {old.size} bins of {step_of(old):.6g} km/s, {low:.6g} to {high:.6g}"
+    if new_vel.size < 2:
+        raise GridError(
+            f"{told}, but the new grid (new_vel) has {new_vel.size}: give a velocity step well "
+            f"below {high - low:.6g} km/s."
+        )
+    finest = step_of(old) / FINEST
+    if new_vel.ndim == 1 and abs(step_of(new_vel)) < finest * (1.0 - 1e-9):
+        raise GridError(
+            f"{told}, but those of the new grid (new_vel) have {abs(step_of(new_vel)):.3g} km/s: "
+            f"give a velocity step of {finest:.6g} km/s or more; finer bins hold nothing new."
+        )
+    return require_velocities(new_vel, "new_vel")

@@ -137,6 +137,17 @@ class LineSpread:
             )
         return replace(self, pixel=width)
 
+    def held_beyond(self, width: float) -> LineSpread:
+        """Return the line spread with its values at both ends held for a width (Angstrom) more.
+
+        A cube states its own at the centres of its pixels, and pixels reach half of their width
+        further.
+        """
+        if self.wave is None:
+            raise ConfigError(f"{self.name} is no table: only tables end.")
+        low, high = self.observed_range
+        return replace(self, observed_range=(low - width, high + width))
+
     @property
     def wave_range(self) -> tuple[float, float]:
         """Wavelengths (Angstrom, of its frame) between which it is known."""
@@ -157,7 +168,7 @@ class LineSpread:
         slack = 1e-9 * observed
         if not ((observed >= low - slack) & (observed <= high + slack)).all():
             raise InputError(
-                f"The line spread {self.name} is known from {low:.1f} to {high:.1f} A, but "
+                f"The line spread of {self.name} is known from {low:.1f} to {high:.1f} A, but "
                 f"observed {observed.min():.1f}-{observed.max():.1f} A are asked for: extend it, "
                 "or narrow the range."
             )
@@ -167,7 +178,7 @@ class LineSpread:
             width = Polynomial(self.coefficients)(observed)
         if not (width > 0).all():
             raise InputError(
-                f"The line spread {self.name} falls to {np.min(width):.3g} A: give another one."
+                f"The line spread of {self.name} falls to {np.min(width):.3g} A: give another one."
             )
         if self.pixel:
             width = before_pixels(width, self.pixel)

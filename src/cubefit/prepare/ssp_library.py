@@ -21,6 +21,22 @@ so that rebinned spectra do not depend on the range that was asked for."""
 OLDEST_GYR: Final = 20.0
 """No published population is older: larger ages are in Myr or years."""
 
+LARGEST_Z: Final = 0.1
+"""Several metallicities between zero and this are mass fractions Z, not [M/H] in dex."""
+
+LOG_YEARS: Final = (5.0, 10.3)
+"""Where logarithms of ages in years lie, and old ages in Gyr, too."""
+
+LEAST_LOG_SPAN: Final = 0.3
+"""Of ages whose spectra differ as one can tell."""
+
+ALIKE: Final = 0.06
+"""Most by which spectra of such old ages differ (rms of shapes, 4000-7000 Angstrom): 5 and 10 Gyr
+of E-MILES by 0.04, 1 and 10 Gyr by 0.22."""
+
+OPTICAL: Final = (4000.0, 7000.0)
+"""Where shapes are compared."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class SSPLibrary:
@@ -69,6 +85,12 @@ class SSPLibrary:
             raise InputError(
                 f"{self.source}: ages run from {self.ages[0]:.6g} to {self.ages[-1]:.6g}: give "
                 "them in Gyr (not Myr, years or a logarithm)."
+            )
+        if self.metals.size > 1 and self.metals[0] > 0 and self.metals[-1] < LARGEST_Z:
+            raise InputError(
+                f"{self.source}: metals run from {self.metals[0]:.4g} to {self.metals[-1]:.4g}, "
+                "which looks like mass fractions Z: give [M/H] in dex, log10(Z / Zsun) with "
+                "the solar Zsun of the library."
             )
         populations = (self.metals.size, self.ages.size, self.alphas.size)
         self._require_values("templates", self.templates, (self.wave.size, *populations))
@@ -193,6 +215,39 @@ class SSPLibrary:
                 f"the first at {where}{place}: choose a wave_range without them, or get the file "
                 "again."
             )
+
+
+def require_ages(templates: NDArray[np.floating], wave: Float, ages: Float, source: str) -> None:
+    """Refuse ages that are logarithms of years, as far as spectra tell.
+
+    Parameters
+    ----------
+    templates : ndarray, shape (T, nZ, nAge, nAlpha)
+        Of a whole library.
+    wave, ages : ndarray, shapes (T,), (nAge,)
+        Its axes.
+    source : str
+        What the error message calls it.
+
+    Raises
+    ------
+    InputError
+        If ages look like either, and their spectra differ as only those of logarithms do.
+    """
+    could_be = LOG_YEARS[0] <= ages.min() and ages.max() <= LOG_YEARS[1]
+    seen = (wave >= OPTICAL[0]) & (wave <= OPTICAL[1])
+    if not could_be or np.ptp(ages) < LEAST_LOG_SPAN or seen.sum() < 2:
+        return
+    ends = templates[seen][:, :, [int(ages.argmin()), int(ages.argmax())]].astype(np.float64)
+    mean = ends.mean(axis=0)
+    shape = np.divide(ends, mean, out=np.ones(ends.shape), where=mean > 0)
+    differ = float(np.median(np.sqrt(((shape[:, :, 0] - shape[:, :, 1]) ** 2).mean(axis=0))))
+    if differ > ALIKE:
+        raise InputError(
+            f"{source}: ages run from {ages.min():.4g} to {ages.max():.4g}, and the spectra of the "
+            f"two differ by {100 * differ:.0f} %, far more than such ages in Gyr do: they look "
+            "like log10(age / yr). Give Gyr, 10**(ages - 9)."
+        )
 
 
 def pixels_covering(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from cubefit.report.compass import Compass
 from cubefit.report.convergence import Course, convergence_curves
 from cubefit.report.figures import require_figure_path, save_figure
 from cubefit.report.maps import MapPanel, map_panels
@@ -15,6 +16,7 @@ from cubefit.report.spectra import residuals, spectrum_fits
 from cubefit.report.trends import Trend, property_trends
 
 __all__ = [
+    "Compass",
     "Course",
     "Figure",
     "MapPanel",

@@ -82,11 +82,9 @@ def convergence_curves(
     for course in courses:
         for name, values in course.curves.items():
             require_shape(name or course.label, values, moments.shape, moment_label)
-    known = [with_values(course) for course in courses]
-    least = min(2, max(map(_length, known), default=0))
-    if not least:
+    drawable = told_courses(courses)
+    if not drawable:
         raise InputError("No figure of merit has a value: there is nothing to draw.")
-    drawable = [course for course in known if _length(course) >= least]
     figure = new_figure(width_inch, 0.6 + 1.25 * len(drawable))
     panels = figure.subplots(len(drawable), 1, sharex=True, squeeze=False)[:, 0]
     for axes, course in zip(panels, drawable, strict=True):
@@ -97,6 +95,13 @@ def convergence_curves(
     panels[-1].xaxis.set_major_locator(MaxNLocator(6, integer=whole_moments))
     figure.align_ylabels(list(panels))
     return figure
+
+
+def told_courses(courses: Sequence[Course]) -> list[Course]:
+    """Return the courses with a value; where some have more than one, not those of a single one."""
+    known = [with_values(course) for course in courses]
+    least = min(2, max(map(_length, known), default=0))
+    return [course for course in known if _length(course) >= max(least, 1)]
 
 
 def with_values(course: Course) -> Course:

@@ -18,6 +18,7 @@ from cubefit.report.colour_scales import (
     colour_norm,
     shown,
 )
+from cubefit.report.compass import Compass, draw_compass
 from cubefit.report.style import (
     COLUMN_WIDTH_INCH,
     FONT_PT,
@@ -48,6 +49,8 @@ ABOVE_INCH = 0.65
 BELOW_INCH = 0.4
 """Height of the labels below the last map of a column."""
 GAP_INCH = 0.15
+MARGIN_INCH = 0.06
+"""Height free above and below everything."""
 HEIGHTS_INCH = (1.4, 3.4)
 """Least and largest height of a map: the label of its colour bar fits into the least."""
 
@@ -70,6 +73,7 @@ def map_panels(
     x: NDArray[np.floating],
     y: NDArray[np.floating],
     pixel_unit: str,
+    compass: Compass | None = None,
     title: str = "",
     width_inch: float | None = None,
 ) -> Figure:
@@ -87,6 +91,8 @@ def map_panels(
         coordinates of each pixel (nPix,) for values (nPix,).
     pixel_unit : str
         Unit of the coordinates.
+    compass : Compass, optional
+        North and east, drawn into the first map.
     title : str
         Above the first map.
     width_inch : float, optional
@@ -140,9 +146,22 @@ def map_panels(
             title=title if place == 0 and not is_strip else "",
         )
         axes.tick_params(labelbottom=last, labelleft=first)
+        if place == 0 and compass is not None:
+            draw_compass(figure, axes, compass)
         if is_strip:
             axes.yaxis.set_major_locator(MaxNLocator(2))
+    _trim(figure)
     return figure
+
+
+def _trim(figure: Figure) -> None:
+    """Take away the height that panels of a given shape leave free, known when all is laid out."""
+    figure.draw_without_rendering()
+    height, drawn = figure.get_figheight(), figure.get_tightbbox()
+    # Maps stay in the middle, and labels may reach beyond them at one end alone.
+    spare = 2.0 * (min(drawn.y0, height - drawn.y1) - MARGIN_INCH)
+    if spare > 0:
+        figure.set_figheight(height - spare)
 
 
 def row_height(shape: float, width_inch: float) -> float:

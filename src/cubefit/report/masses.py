@@ -96,6 +96,8 @@ def component_masses(
     require_shape("sort_by", sort_by, fitted.shape, "fitted")
     beside = width_inch >= SIDE_BY_SIDE_INCH
     figure = new_figure(width_inch, 3.4 if beside else 2.0 * width_inch)
+    if not beside:  # Of panels whose shape is given the layout does not foresee all of the labels.
+        figure.set_layout_engine("constrained", w_pad=0.1)
     left, right = figure.subplots(*((1, 2) if beside else (2, 1)))
     draw_masses(left, fitted, expected, (expected_label, fitted_label), window)
     _draw_ratio(right, fitted, expected, sort_by, sort_label, ratio_label)

@@ -11,10 +11,10 @@ from matplotlib.ticker import MaxNLocator
 
 from cubefit.drawing import DATA_COLOUR, POINT_COLOUR, limits, log_limits
 from cubefit.report.colour_scales import add_colour_bar, age_ticks
-from cubefit.report.convergence import Course, draw_course, with_values
+from cubefit.report.convergence import Course, draw_course, told_courses
 from cubefit.report.maps import MapPanel, draw_map
 from cubefit.report.masses import MASS_DECADES, draw_masses
-from cubefit.report.populations import cell_edges, draw_plane
+from cubefit.report.populations import cell_edges, draw_plane, white
 from cubefit.report.spectra import draw_fit
 from cubefit.report.style import (
     LINE_PT,
@@ -119,7 +119,7 @@ def fit_overview(
     spectrum : SpectrumView
         One of its spaxels.
     courses : sequence of Course
-        Figures of merit along the fit; the first three that have a value are drawn.
+        Figures of merit along the fit; the first three of `told_courses` are drawn.
     moments : ndarray, shape (n,)
         When they were written.
     moment_label : str
@@ -172,11 +172,11 @@ def _draw_courses(
     moments: NDArray[np.floating],
     moment_label: str,
 ) -> None:
-    known = [course for course in map(with_values, courses) if course.curves]
+    known, whole = told_courses(courses), bool((moments % 1 == 0).all())
     for place, axes in enumerate(panels):
         if place < len(known):
             draw_course(axes, moments, known[place])
-            axes.xaxis.set_major_locator(MaxNLocator(5))
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=whole))
             tidy(axes, x=moment_label, y=known[place].label.replace("\n", " "))
             add_legend(axes)
         else:
@@ -209,7 +209,9 @@ def _draw_populations(figure: Figure, axes: Axes, view: PlaneView | None) -> Non
     drawn = draw_plane(axes, percent, edges, norm, "All components")
     age_ticks(axes.xaxis, (float(edges[0][0]), float(edges[0][-1])))
     axes.set(xlabel="Age [Gyr]", ylabel="[M/H] [dex]")
-    add_colour_bar(figure, drawn, axes, label="Share of the light [%]", scale="linear")
+    add_colour_bar(
+        figure, drawn, axes, label=f"Share of the light [%]\n{white(norm)}", scale="linear"
+    )
 
 
 def _draw_tiles(axes: Axes, done: NDArray[np.floating] | None) -> None:
@@ -219,8 +221,8 @@ def _draw_tiles(axes: Axes, done: NDArray[np.floating] | None) -> None:
     axes.imshow(
         0.15 + 0.7 * done, cmap=TILE_COLOURS, vmin=0.0, vmax=1.0, aspect="auto", origin="lower"
     )
-    for axis, size in ((axes.yaxis, done.shape[0]), (axes.xaxis, done.shape[1])):
-        axis.set_ticks(np.unique(np.linspace(0, size - 1, 5).astype(int)))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
     tidy(axes, x="Component tile", y="Spaxel tile")
     axes.set_title(
         f"HyperCube: {100.0 * done.mean():.0f} % of its tiles", fontsize=SMALL_FONT_PT, loc="left"

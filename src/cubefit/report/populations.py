@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
 import matplotlib as mpl
@@ -32,6 +33,8 @@ PLANE_COLOURS: Final = "magma_r"
 NOTHING: Final = 1e-3
 """Cells below this part of the fullest are white: most cells of a solution hold nothing."""
 MOST_PLANES: Final = 24
+LETTERS_PER_INCH: Final = 13
+"""Of the label of a colour bar."""
 MEAN_COLOUR: Final = "#009E73"
 
 
@@ -92,10 +95,11 @@ def population_planes(
     columns = min(len(titles), 4 if width >= SIDE_BY_SIDE_INCH else 2)
     rows = -(-len(titles) // columns)
     single = len(titles) == 1
-    figure = new_figure(width, 2.4 if single else 0.5 + 0.72 * width / columns * rows)
+    height = 2.4 if single else 0.5 + 0.72 * width / columns * rows
+    figure = new_figure(width, height)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     # Planes of single components are peaked, and that of their sum is not: a root shows both.
-    norm = PowerNorm(0.5 if len(titles) > 1 else 1.0, 0.0, float(percent.max()) or 1.0)
+    norm = PowerNorm(1.0 if single else 0.5, 0.0, float(percent.max()) or 1.0)
     for place, axes in enumerate(grid.ravel()):
         if place >= len(titles):
             axes.set_axis_off()
@@ -109,8 +113,20 @@ def population_planes(
         axes.set_xlabel("Age [Gyr]" if below else "")
         axes.set_ylabel("[M/H] [dex]" if place % columns == 0 else "")
     share = f"Share of {weight_label} per cell [%]"
-    add_colour_bar(figure, drawn, list(grid.ravel()), label=share, scale="linear", aspect=18 * rows)
+    how = f"{'' if single else 'square-root scale; '}{white(norm)}"
+    lines = [share, *wrap(how, int(LETTERS_PER_INCH * height))]
+    add_colour_bar(
+        *(figure, drawn, list(grid.ravel())),
+        label="\n".join(lines),
+        scale="linear",
+        aspect=18 * rows,
+    )
     return figure
+
+
+def white(norm: Normalize) -> str:
+    """Return what is white in a plane."""
+    return f"white: below {NOTHING * float(norm.vmax or 1.0):.2g} %"
 
 
 def cell_edges(name: str, centres: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -140,7 +156,7 @@ def draw_plane(
     title: str,
 ) -> QuadMesh:
     """Draw shares of cells, (nZ, nAge) in percent, with the edges of the cells."""
-    cells = np.ma.masked_less(percent, NOTHING * float(norm.vmax or 1.0))
+    cells = np.ma.masked_less(percent, NOTHING * float(norm.vmax or 1.0))  # See `white`.
     drawn = axes.pcolormesh(*edges, cells, cmap=mpl.colormaps[PLANE_COLOURS], norm=norm)
     tidy(axes, x="x", y="y")
     axes.spines[:].set_visible(True)

@@ -12,6 +12,7 @@ from cubefit.report.style import (
     LEGEND_ENTRIES,
     LINE_PT,
     PAGE_WIDTH_INCH,
+    SIDE_BY_SIDE_INCH,
     SMALL_FONT_PT,
     add_legend,
     drawable,
@@ -50,6 +51,7 @@ def prefit_panels(
     dln_template: float,
     models: NDArray[np.floating],
     model_labels: Sequence[str],
+    width_inch: float = PAGE_WIDTH_INCH,
 ) -> Figure:
     """Draw what goes into a fit, in four panels.
 
@@ -63,8 +65,9 @@ def prefit_panels(
         Observed pixel centres in ln(wavelength / Angstrom).
     spectra : ndarray, shape (n, L)
         Observed spectra; NaN leaves a gap.
-    mask : ndarray of bool, shape (L,)
-        True where the fit uses the pixel; the others are shaded and drive no limits.
+    mask : ndarray of bool, shape (n, L)
+        True where the fit uses the voxel. The others are drawn faint and drive no limits; pixels
+        that none of the spectra uses are shaded.
     templates : ndarray, shape (m, L)
         Templates on the observed grid, not convolved.
     velocity_kms : ndarray, shape (V,)
@@ -77,6 +80,8 @@ def prefit_panels(
         Stored models of some pairs of spaxel and component; q may be 0.
     spectrum_labels, template_labels, losvd_labels, model_labels : sequence of str
         One label for each row.
+    width_inch : float
+        Width of the figure; too narrow for two panels, it has one below the other.
 
     Returns
     -------
@@ -95,17 +100,19 @@ def prefit_panels(
         ("models", models, model_labels, n_pixels),
     ):
         require_shape(name, array, (len(labels), due), "the number of labels and the grid")
-    require_shape("mask", mask, (n_pixels,), "ln_wave")
-    figure = new_figure(PAGE_WIDTH_INCH, 5.6)
-    (observed, unconvolved), (kernels, stored) = figure.subplots(2, 2)
-    everywhere = np.ones(n_pixels, bool)
+    require_shape("mask", mask, spectra.shape, "spectra")
+    beside = width_inch >= SIDE_BY_SIDE_INCH
+    figure = new_figure(width_inch, 5.6 if beside else 9.2)
+    panels = figure.subplots(*((2, 2) if beside else (4, 1)))
+    observed, unconvolved, kernels, stored = panels.ravel()
     for axes, rows, labels, used, title in (
         (observed, spectra, spectrum_labels, mask, "Observed spectra"),
-        (unconvolved, templates, template_labels, everywhere, "Templates, before convolution"),
-        (stored, models, model_labels, everywhere, "Stored models"),
+        (unconvolved, templates, template_labels, None, "Templates, before convolution"),
+        (stored, models, model_labels, None, "Stored models"),
     ):
         if len(rows):
-            _draw_stack(axes, ln_wave, rows, labels, used, title=title)
+            counted = np.ones(rows.shape, bool) if used is None else used
+            _draw_stack(axes, ln_wave, rows, labels, counted, title=title)
         else:
             tidy(axes, x="", y="", title=title)
             say(axes, "no tiles built yet" if rows is models else "none given")
@@ -122,8 +129,8 @@ def stacked(
     ----------
     spectra : ndarray, shape (n, L)
         NaN stays NaN.
-    used : ndarray of bool, shape (L,)
-        Pixels that count; the others follow, and may run off.
+    used : ndarray of bool, shape (n, L)
+        What counts; the rest follows, and may run off.
 
     Returns
     -------
@@ -131,8 +138,12 @@ def stacked(
     edges : ndarray, shape (n, 2)
         Lowest and highest used value of each row, raised.
     """
-    scaled = np.array([row / (median(np.abs(row[used])) or 1.0) for row in spectra])
-    edges = np.array([extent(row[used]) or (0.0, 0.0) for row in scaled])
+    scaled = np.array(
+        [row / (median(np.abs(row[good])) or 1.0) for row, good in zip(spectra, used, strict=True)]
+    )
+    edges = np.array(
+        [extent(row[good]) or (0.0, 0.0) for row, good in zip(scaled, used, strict=True)]
+    )
     heights = np.ptp(edges, axis=1)
     share = min(LABEL_SHARE, 0.5 / len(edges))
     room = max(0.2 * heights.max(), share * heights.sum() / (1.0 - share * len(edges)), 0.02)
@@ -153,16 +164,16 @@ def _draw_stack(
     """Draw spectra one above the other, each with a label above it."""
     tidy(axes, x="Wavelength [Å]", y="Flux density / median + offset", title=title)
     wave_edges = np.exp(edges_of(ln_wave))
-    shade_unused(axes, wave_edges, used)
+    shade_unused(axes, wave_edges, np.asarray(used.any(axis=0)))
     raised, edges = stacked(spectra, used)
     for row, (line, label, colour) in enumerate(
         zip(raised, labels, series_colours(len(labels)), strict=True)
     ):
-        axes.plot(np.exp(ln_wave), np.where(used, line, np.nan), color=colour, lw=LINE_PT)
+        axes.plot(np.exp(ln_wave), np.where(used[row], line, np.nan), color=colour, lw=LINE_PT)
         if not used.all():
             axes.plot(np.exp(ln_wave), line, color=colour, lw=LINE_PT, alpha=0.3, zorder=1)
         axes.annotate(
-            f"{drawable(label)} (median {median(spectra[row, used]):.3g})",
+            f"{drawable(label)} (median {median(spectra[row, used[row]]):.3g})",
             (wave_edges[0], edges[row, 1]),
             xytext=(3.0, 1.5),
             textcoords="offset points",
@@ -185,18 +196,21 @@ def _draw_losvds(
     for losvd, label, colour in zip(losvds, labels, series_colours(len(labels)), strict=True):
         peak = float(losvd.max()) or 1.0
         axes.stairs(
-            losvd / peak, edges, color=colour, lw=LINE_PT, label=f"{label} (sum {losvd.sum():.3g})"
+            losvd / peak, edges, color=colour, lw=LINE_PT, label=f"{label}: {losvd.sum():.3g}"
         )
         pixel_velocity, kernel = sampled_kernel(losvd, edges, dln_template)
         lit = kernel > 0
         axes.plot(
             pixel_velocity[lit], kernel[lit] / peak, ls="none", marker="o", ms=2, color=colour
         )
-    tidy(axes, x="Velocity [km/s]", y="LOSVD / peak")
+    title = "LOSVDs and their sums; dots: per template pixel"
+    tidy(axes, x="Velocity [km/s]", y="LOSVD / peak", title=title)
     axes.set_xlim(edges[0], edges[-1])
-    lines_of_text = 1 + len(labels) * (len(labels) <= LEGEND_ENTRIES)
+    many = len(labels) > LEGEND_ENTRIES
+    lines_of_text = 1 if many else -(-len(labels) // 2)
     axes.set_ylim(0.0, 1.1 / (1.0 - LABEL_SHARE * lines_of_text))
-    add_legend(axes, title="LOSVDs; dots: per template pixel", loc="upper left")
+    told = f"{drawable(labels[0])} to {drawable(labels[-1])}" if many else None
+    add_legend(axes, title=told, loc="upper left", columns=2)
     pixels = axes.secondary_xaxis(
         "top",
         functions=(

@@ -157,8 +157,9 @@ def _draw_residual(axes: Axes, wave: NDArray[np.float64], residual: NDArray[np.f
     axes.plot(wave, residual, ls="none", marker=".", ms=1.6, color=DATA_COLOUR)
     finite = np.abs(residual[np.isfinite(residual)])
     if finite.size:
+        bulk, most = float(np.percentile(finite, BULK_PERCENT[1])), float(finite.max())
         # A single bad pixel must not flatten all others: it leaves the panel instead.
-        reach = 1.5 * float(np.percentile(finite, 99.0)) or 1.0
+        reach = (1.1 * most if most <= FLATTENED * bulk else 1.5 * bulk) or 1.0
         axes.set_ylim(-reach, reach)
         outside = int((finite > reach).sum())
         _tell_outside(axes, outside)

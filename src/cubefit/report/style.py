@@ -11,6 +11,7 @@ from matplotlib.mathtext import MathTextParser
 from matplotlib.ticker import (
     LogFormatterSciNotation,
     LogLocator,
+    MaxNLocator,
     NullFormatter,
     StrMethodFormatter,
 )
@@ -192,6 +193,7 @@ def property_x_axis(
         plain_log_ticks(axes.xaxis)
     else:
         axes.set_xlim(limits(values))
+        axes.xaxis.set_major_locator(MaxNLocator(5))
 
 
 def median(values: NDArray[np.floating]) -> float:

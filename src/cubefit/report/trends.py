@@ -14,6 +14,7 @@ from cubefit.report.style import (
     COLUMN_WIDTH_INCH,
     PAGE_WIDTH_INCH,
     QUIET_COLOUR,
+    SIDE_BY_SIDE_INCH,
     SMALL_FONT_PT,
     new_figure,
     property_x_axis,
@@ -64,7 +65,8 @@ def property_trends(
     trends : sequence of Trend
         One row of panels each.
     properties : mapping of str to ndarray, shape (C,)
-        One column of panels each; the name, with unit, is the label.
+        One column of panels each, below each other where they do not fit side by side; the name,
+        with unit, is the label.
     weights : ndarray, shape (C,)
         Finite, non-negative, not all zero.
     weight_label : str
@@ -94,17 +96,35 @@ def property_trends(
     if not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
         raise InputError("weights must be finite, non-negative and not all zero: fit first.")
     width = width_inch or (COLUMN_WIDTH_INCH if len(properties) == 1 else PAGE_WIDTH_INCH)
-    figure = new_figure(width, 0.6 + 1.7 * len(trends))
-    grid = figure.subplots(len(trends), len(properties), squeeze=False, sharex="col", sharey="row")
+    is_stack = len(properties) == 1 or width < SIDE_BY_SIDE_INCH
+    figure, grid = _panels(len(trends), len(properties), width, is_stack=is_stack)
     for row, trend in zip(grid, trends, strict=True):
         for axes, (name, values) in zip(row, properties.items(), strict=True):
             _draw_trend(axes, values, trend, weights)
-            first, last = axes is row[0], axes in grid[-1]
+            first, last = is_stack or axes is row[0], axes in grid[-1]
             tidy(axes, x=name if last else "", y=trend.label if first else "")
+            axes.tick_params(labelbottom=last, labelleft=first)
     note = f"Weighted by {weight_label} (area); bars: scatter within components"
-    grid[0, 0].set_title(note, fontsize=SMALL_FONT_PT, loc="left")
-    figure.align_ylabels(list(grid[:, 0]))
+    if is_stack:
+        grid[0, 0].set_title(note, fontsize=SMALL_FONT_PT, loc="left")
+    else:  # A title wider than its panel would push the next one away.
+        figure.suptitle(note, fontsize=SMALL_FONT_PT, x=0.01, ha="left")
+    figure.align_ylabels(list(grid.ravel() if is_stack else grid[:, 0]))
     return figure
+
+
+def _panels(
+    n_trends: int, n_properties: int, width_inch: float, *, is_stack: bool
+) -> tuple[Figure, NDArray[np.object_]]:
+    """Return a figure and its panels, (n_trends, n_properties), all in one column for a stack."""
+    if not is_stack:
+        figure = new_figure(width_inch, 0.6 + 1.7 * n_trends)
+        return figure, figure.subplots(
+            n_trends, n_properties, sharex="col", sharey="row", squeeze=False
+        )
+    figure = new_figure(width_inch, n_properties * (0.5 + 1.5 * n_trends) + 0.2)
+    panels = figure.subplots(n_trends * n_properties, 1, squeeze=False)
+    return figure, panels.reshape(n_properties, n_trends).T
 
 
 def _draw_trend(

@@ -12,6 +12,8 @@ import xarray as xr
 
 from cubefit.errors import InputError, MissingDataError
 from cubefit.io.result_files import FitsImage, LinearAxis, Table, TableColumn, write_fits
+from cubefit.observation import Observation
+from cubefit.results.tables import WEIGHT_UNITS
 
 if TYPE_CHECKING:
     from cubefit.results.fit_result import FitResult
@@ -35,6 +37,8 @@ HEADER: Final = {
     "INDIGEST": ("inputs_digest", "SHA-256 of the inputs of the fit"),
 }
 """Keywords of the primary header: the fact behind each, and the comment."""
+REPEATED: Final = ("OBJECT", "SOURCE", "CUBEFIT", "METHOD", "NORMALIZ", "FITTED", "INDIGEST")
+"""Those that the extensions have, too."""
 
 
 def table_of(name: str, found: xr.Dataset) -> Table:
@@ -62,6 +66,15 @@ def unit_of(found: xr.DataArray) -> str:
     """Return the unit of a labelled array, empty for a pure number."""
     unit = str(found.attrs.get("units", ""))
     return "" if unit == "1" else unit
+
+
+def with_flux_unit(found: xr.Dataset, seen: Observation) -> xr.Dataset:
+    """Return a data set whose light has the unit of the data, where that is known."""
+    if seen.flux_unit.strip():
+        for variable in found.data_vars.values():
+            if variable.attrs.get("units") == WEIGHT_UNITS["light"]:
+                variable.attrs["units"] = seen.flux_unit
+    return found
 
 
 def _told(found: xr.DataArray) -> str:
@@ -106,10 +119,10 @@ def pixel_parts(result: FitResult, pixel_unit: str) -> tuple[list[FitsImage], li
     if result.pixels is None:
         return [], []
     try:
-        images = result.images()
+        images = with_flux_unit(result.images(), result.observation)
     except (InputError, MissingDataError) as reason:
         logger.info("Maps stand in a table of pixels: %s", reason)
-        maps = result.maps()
+        maps = with_flux_unit(result.maps(), result.observation)
         for name in {"x", "y"} & set(maps.coords):
             maps[name].attrs["units"] = pixel_unit
         return [], [table_of("PIXELS", maps)]
@@ -137,12 +150,14 @@ def with_step(axis: LinearAxis, other: LinearAxis) -> LinearAxis:
 def write_result_fits(result: FitResult, path: Path, *, overwrite: bool, pixel_unit: str) -> Path:
     """Write a result to one FITS file; see `FitResult.to_fits`."""
     weights, axes = weight_parts(result)
-    components = table_of("COMPONENTS", result.components())
-    spaxels = table_of("SPAXELS", result.spaxels())
+    seen = result.observation
+    components = table_of("COMPONENTS", with_flux_unit(result.components(), seen))
+    spaxels = table_of("SPAXELS", with_flux_unit(result.spaxels(), seen))
     images, tables = pixel_parts(result, pixel_unit)
     return write_fits(
         path,
         header_of(result),
         [weights, *axes, components, spaxels, *tables, *images],
         overwrite=overwrite,
+        repeated=REPEATED,
     )

@@ -20,7 +20,7 @@ from cubefit.io.result_files import write_ecsv
 from cubefit.observation import Observation
 from cubefit.results.axes import Axis, Property, axes_of, properties_of
 from cubefit.results.display import one_line, summary_rows
-from cubefit.results.files import table_of, write_result_fits
+from cubefit.results.files import table_of, with_flux_unit, write_result_fits
 from cubefit.results.pixels import PixelGrid, Pixels, grid_on_plane, regular_grid
 from cubefit.results.provenance import Facts, facts_of
 from cubefit.results.tables import (
@@ -380,8 +380,9 @@ class FitResult:
             As `to_fits`.
         """
         require_choice("kind", kind, TableKind)
-        table = self.components() if kind == "components" else self.spaxels()
-        return write_ecsv(Path(path), table_of(kind, table), self.provenance(), overwrite=overwrite)
+        found = self.components() if kind == "components" else self.spaxels()
+        table = table_of(kind, with_flux_unit(found, self.observation))
+        return write_ecsv(Path(path), table, self.provenance(), overwrite=overwrite)
 
     def provenance(self) -> dict[str, str | int | float]:
         """Return `facts` and, as JSON, settings and priors of the fit: for headers of files."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import h5py
 import numpy as np
@@ -16,11 +16,26 @@ from cubefit.spectra.grids import step_of
 from cubefit.store import schema
 from cubefit.store.compress import require_filters
 from cubefit.store.handle import reading
-from cubefit.store.load import read_grids, read_optional, require_rebin_products
+from cubefit.store.load import read_grids, read_used, require_rebin_products
 from cubefit.store.shards import stored_models
 from cubefit.store.tiles import CubeStatus, read_status
 
 Float = NDArray[np.float64]
+
+BRIGHT_ENOUGH: Final = 0.25
+"""Share of the most light of a component that another spaxel must have to be shown instead."""
+TOLD_AXES: Final = {
+    "[M/H] {:.3g}": {"metal", "metals", "metallicity", "[m/h]", "m/h", "mh"},
+    "{:.3g} Gyr": {"age", "ages"},
+    "[\N{GREEK SMALL LETTER ALPHA}/Fe] {:.3g}": {
+        "alpha",
+        "alphas",
+        "[alpha/fe]",
+        "alpha/fe",
+        "[a/fe]",
+    },
+}
+"""How the values of template axes are told, and what files call the axes; case does not count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +45,9 @@ class Snapshot:
     ln_wave: Float
     spaxels: list[int]
     spectra: Float
+    """NaN where the mask of the voxels leaves one out."""
     mask: NDArray[np.bool_]
+    """True where the fit uses a voxel, as ``spectra``."""
     templates: Float
     template_labels: list[str]
     velocity_kms: Float
@@ -66,6 +83,9 @@ def spread(count: int, n: int) -> list[int]:
 def bright_pairs(light: Float, allowed: NDArray[np.bool_], n: int) -> list[tuple[int, int]]:
     """Return up to ``n`` diverse (s, c) pairs: different spaxels and components, with light.
 
+    The first is the brightest. The others come from parts of the components that hold an equal
+    share of the light each, in spaxels far from those before.
+
     Parameters
     ----------
     light : ndarray, shape (S, C)
@@ -76,9 +96,21 @@ def bright_pairs(light: Float, allowed: NDArray[np.bool_], n: int) -> list[tuple
         How many.
     """
     left = np.where(allowed, light, 0.0)
+    of_component = left.sum(axis=0)
+    middles = np.cumsum(of_component) - 0.5 * of_component
+    part = (n * middles / (of_component.sum() or 1.0)).astype(int)
     pairs: list[tuple[int, int]] = []
     while len(pairs) < n and left.any():
-        s, c = (int(i) for i in np.unravel_index(np.argmax(left), left.shape))
+        offered = left * ~np.isin(part, [part[c] for _, c in pairs])
+        if not offered.any():
+            offered = left
+        c = int(offered.max(axis=0).argmax())
+        bright = np.flatnonzero(offered[:, c] >= BRIGHT_ENOUGH * offered[:, c].max())
+        taken = np.array([s for s, _ in pairs], int)
+        if taken.size:
+            s = int(bright[np.abs(bright[:, None] - taken).min(axis=1).argmax()])
+        else:
+            s = int(offered[:, c].argmax())
         pairs.append((s, c))
         left[s, :] = 0.0
         left[:, c] = 0.0
@@ -103,8 +135,28 @@ def template_labels(file: h5py.File, populations: list[int]) -> list[str]:
     for p in populations:
         place = np.unravel_index(p, meta["shape"])
         values = zip(meta["axes"].items(), place, strict=True)
-        labels.append(", ".join(f"{k} {v[int(i)]:g}" for (k, v), i in values if len(v) > 1))
+        labels.append(", ".join(told(k, v[int(i)]) for (k, v), i in values if len(v) > 1))
     return labels
+
+
+def told(axis: str, value: float) -> str:
+    """Return the value of a template axis, with what is known of its unit."""
+    for form, names in TOLD_AXES.items():
+        if axis.lower() in names and (value > 0 or "Gyr" not in form):  # Else it is a logarithm.
+            return form.format(value)
+    return f"{axis} {value:g}"
+
+
+def read_given_spectra(file: h5py.File, spaxels: Sequence[int]) -> Float:
+    """Return the spectra of some spaxels, (n, L), NaN where the mask of the voxels leaves one out.
+
+    What the mask of all spaxels leaves out, such as emission lines, stays as given.
+    """
+    cube, voxels = file[schema.DATA_CUBE.path], file.get(schema.VOXEL_MASK.path)
+    spectra = np.empty((len(spaxels), cube.shape[1]))
+    for row, s in zip(spectra, spaxels, strict=True):
+        row[:] = cube[s] if voxels is None else np.where(voxels[s], cube[s], np.nan)
+    return spectra
 
 
 def read_spectra(file: h5py.File, triples: Sequence[tuple[int, int, int]]) -> NDArray[np.float64]:
@@ -133,24 +185,23 @@ def read_snapshot(path: Path, *, n_pairs: int = 4, n_templates: int = 5) -> Snap
         built = bright_pairs(light, done_pairs(status, light.shape), n_pairs)
         spaxels = sorted({s for s, _ in pairs})
         populations = spread(file[schema.TEMPLATES.path].shape[0], n_templates)
-        middle = populations[len(populations) // 2]
+        shown = populations
         if status is not None:
             require_filters(status)
-            middle = min(middle, status.grid.tile[2] - 1)
-        mask = read_optional(file, schema.MASK)
+            # Done is known of the first tile of populations.
+            shown = spread(min(populations[-1] + 1, status.grid.tile[2]), max(len(built), 1))
+        triples = [(s, c, shown[k % len(shown)]) for k, (s, c) in enumerate(built)]
         return Snapshot(
             ln_wave=grids.obs_pix,
             spaxels=spaxels,
-            spectra=file[schema.DATA_CUBE.path][spaxels],
-            mask=np.ones(grids.obs_pix.size, bool) if mask is None else mask.astype(bool),
+            spectra=read_given_spectra(file, spaxels),
+            mask=read_used(file, np.array(spaxels, int)),
             templates=file[schema.TEMPLATES.path][populations] @ file[schema.R_T.path][()],
             template_labels=template_labels(file, populations),
             velocity_kms=grids.vel_pix,
             dln_template=step_of(grids.tem_pix),
             losvd_pairs=pairs,
             losvds=np.array([losvd[s, :, c] for s, c in pairs]),
-            model_triples=[(s, c, middle) for s, c in built],
-            models=read_spectra(file, [(s, c, middle) for s, c in built]).reshape(
-                -1, grids.obs_pix.size
-            ),
+            model_triples=triples,
+            models=read_spectra(file, triples).reshape(-1, grids.obs_pix.size),
         )

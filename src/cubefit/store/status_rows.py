@@ -59,8 +59,11 @@ def fit_rows(fit: FitState, *, has_noise: bool) -> dict[str, str]:
         epochs += ", under way"
     elif fit.resumable:
         epochs += ", stopped: the same call completes it"
+    took = duration(fit.elapsed_s)
+    over = fit.finished and not fit.running and not fit.resumable
     rows = {
-        "fit": f"{fit.method or 'own solver'}, {epochs}, {duration(fit.elapsed_s)} so far",
+        "fit": f"{fit.method or 'own solver'}, {epochs}, "
+        + (f"took {took}" if over else f"{took} so far"),
         "misfit": f"training RMSE {number(fit.train_rmse)}, validation RMSE "
         f"{number(fit.val_rmse)}" + (f", chi2 {number(fit.chi2)}" if has_noise else ""),
         "weights": f"{number(fit.nnz)} above zero",

@@ -18,7 +18,7 @@ from cubefit.store import schema
 from cubefit.store.checkpoints import read_checkpoint
 from cubefit.store.file_status import FitState
 from cubefit.store.handle import looked_at, reading
-from cubefit.store.load import read_orbit_weights
+from cubefit.store.load import read_optional, read_orbit_weights
 from cubefit.store.results import own_normalization
 
 Float = NDArray[np.float64]
@@ -37,6 +37,13 @@ class SpaxelSpectrum:
     """One sigma, shape (L,)."""
     used: NDArray[np.bool_]
     """True where the fit uses the pixel, shape (L,)."""
+    measured: NDArray[np.bool_]
+    """True where the voxel is good, though the mask of all spaxels may leave it out, shape (L,)."""
+
+    @property
+    def measured_data(self) -> Float:
+        """The data, NaN where they mean nothing: voxels that are masked often hold zeros."""
+        return np.where(self.measured, self.data, np.nan)
 
 
 class Weights(NamedTuple):
@@ -100,6 +107,11 @@ def read_share(path: Path, stamp: str, normalization: Normalization) -> Float:
     return read_of(path, stamp, amplitudes)
 
 
+def read_template_masses(path: Path, stamp: str) -> Float | None:
+    """Return the mass of one unit of each template, shape (P,), None where not known."""
+    return read_of(path, stamp, lambda file: read_optional(file, schema.TEMPLATE_MASS))
+
+
 def spectrum_of(file: h5py.File, spaxel: int) -> SpaxelSpectrum:
     """Return what was observed in a spaxel of an open file."""
 
@@ -110,12 +122,12 @@ def spectrum_of(file: h5py.File, spaxel: int) -> SpaxelSpectrum:
         return np.asarray(dataset[spaxel] if dataset.ndim == 2 else dataset[()])
 
     data = np.asarray(file[schema.DATA_CUBE.path][spaxel], np.float64)
-    used = np.isfinite(data)
-    for entry in (schema.MASK, schema.VOXEL_MASK):
-        mask = row(entry)
-        if mask is not None:
-            used &= mask.astype(bool)
-    return SpaxelSpectrum(data=data, noise=row(schema.NOISE), used=used)
+    voxels, mask = row(schema.VOXEL_MASK), row(schema.MASK)
+    measured = np.isfinite(data)
+    if voxels is not None:
+        measured &= voxels.astype(bool)
+    used = measured if mask is None else measured & mask.astype(bool)
+    return SpaxelSpectrum(data=data, noise=row(schema.NOISE), used=used, measured=measured)
 
 
 def finite(x: NDArray[Any], told: str) -> Float:

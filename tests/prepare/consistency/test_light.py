@@ -84,10 +84,52 @@ def test_different_populations_are_no_other_order(seed, spread):
 
 def test_bins_alike_tell_nothing():
     x, y, light = galaxy()
-    found = light_agreement(losvds(np.ones(light.size)), WEIGHTS, light, x=x, y=y)
+    even = np.ones(light.size)
+    found = light_agreement(losvds(even), WEIGHTS, even, x=x, y=y)
     assert found.ok
     assert "cannot tell" in found.message
     assert np.isnan(found.correlation)
+
+
+@pytest.mark.parametrize(
+    ("even", "told"), [("orbits", "LOSVDs have no"), ("cube", "Spectra have no")]
+)
+def test_one_side_without_amplitudes_is_told(even, told):
+    x, y, light = galaxy()
+    ones = np.exp(0.02 * np.random.default_rng(1).standard_normal(light.size))
+    orbits, flux = (ones, light) if even == "orbits" else (light, ones)
+    found = light_agreement(losvds(orbits), WEIGHTS, flux, x=x, y=y)
+    assert not found.ok
+    assert told in found.message
+    assert "normalization = 'unit'" in found.message
+    assert np.isnan(found.correlation)
+
+
+def test_bins_of_nearly_even_light_may_still_differ_a_little():
+    light = np.exp(0.08 * np.random.default_rng(1).standard_normal(60))
+    assert light_agreement(losvds(light), WEIGHTS, light**2).ok
+
+
+def test_bins_that_were_swapped_stand_out_from_the_trend_of_populations():
+    x, y, light = galaxy()
+    n_pixels = np.random.default_rng(2).integers(1, 20, light.size)
+    of_bin = light * n_pixels
+    flux = of_bin * light**0.3 * np.exp(0.03 * np.random.default_rng(3).standard_normal(x.size))
+    even = light_agreement(losvds(of_bin), WEIGHTS, flux, x=x, y=y, n_pixels=n_pixels)
+    assert even.ok
+    assert even.outliers.size == 0
+    ratio = of_bin / of_bin[3]
+    other = int(np.argmin(np.abs(np.log(ratio / 3.0))))
+    flux[[3, other]] = flux[[other, 3]]
+    found = light_agreement(losvds(of_bin), WEIGHTS, flux, x=x, y=y, n_pixels=n_pixels)
+    assert not found.ok
+    assert sorted(found.outliers) == sorted([3, other])
+    assert "in 2 bins their ratio stands out" in found.message
+    assert f" {other} (" in found.message
+    # without pixels the median ratio is the trend
+    flux = of_bin.copy()
+    flux[7] *= 2.0
+    assert light_agreement(losvds(of_bin), WEIGHTS, flux).outliers.tolist() == [7]
 
 
 def test_bins_without_light_or_flux_are_left_out():
@@ -99,6 +141,17 @@ def test_bins_without_light_or_flux_are_left_out():
     found = light_agreement(losvds(dark), WEIGHTS, flux)
     assert found.ok
     assert found.correlation == pytest.approx(1.0)
+
+
+def test_bins_that_are_far_fainter_than_others_do_not_stand_out():
+    """As at the corners of a field, where populations change no further."""
+    _, _, bright = galaxy(n=17)
+    bright = np.append(np.sort(bright)[5:], [1e-6, 2e-6])
+    n_pixels = np.append(np.random.default_rng(1).integers(1, 30, bright.size - 2), [280, 270])
+    of_bin = bright * n_pixels
+    flux = of_bin / np.exp(0.5 * np.tanh(np.log(bright) + 3.0))
+    found = light_agreement(losvds(of_bin), WEIGHTS, flux, n_pixels=n_pixels)
+    assert found.ok, found.message
 
 
 def test_other_numbers_of_bins_are_refused():

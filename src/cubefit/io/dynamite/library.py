@@ -184,7 +184,11 @@ def _settings(config: Path | str | None, sets: Sequence[KinematicSet] | None) ->
         )
     if config is not None:
         return read_config(Path(config))
-    return DynamiteConfig(sets=tuple(sets or ()), bar=False, input_directory=None)
+    if not isinstance(sets, list | tuple) or not all(isinstance(s, KinematicSet) for s in sets):
+        raise ConfigError(
+            f"sets = {sets!r}: give a list of KinematicSet, which Python alone can, or config=."
+        )
+    return DynamiteConfig(sets=tuple(sets), bar=False, input_directory=None)
 
 
 def _layout(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
 
 from cubefit.errors import InputError
 from cubefit.prepare.bin_matching import MIRRORED
@@ -29,6 +29,34 @@ FAR_BETTER_SIGMA: Final = 4.0
 EVEN: Final = 0.05
 """Scatter of ln(light) below which bins are alike and tell no order."""
 
+NORMALISED: Final = 0.1
+"""Scatter below which spectra, or LOSVDs, may have lost their amplitudes: the mean of a spectrum
+divided by its median differs with its lines and its slope."""
+
+UNEVEN: Final = 0.15
+"""Scatter of ln(light) from which on bins surely have amplitudes."""
+
+UNEVEN_BY: Final = 5.0
+"""And how many times that of the other side it must be, for the other to have lost them."""
+
+OUTLIER: Final = 5.0
+"""Robust scatters of ln(light / flux) from which on a bin stands out."""
+
+OUTLIER_FACTOR: Final = 1.5
+"""And the factor: populations differ from bin to bin."""
+
+LEAST_FOR_TREND: Final = 12
+"""Bins that tell how populations follow the brightness."""
+
+ROUNDS: Final = 20
+"""Of weights for least absolute deviations."""
+
+SMALLEST: Final = 0.01
+"""Deviations below weigh alike."""
+
+NAMED: Final = 5
+"""Bins that are named."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LightAgreement:
@@ -44,6 +72,8 @@ class LightAgreement:
     """Correlation with the bins in other orders or orientations."""
     scatter: float
     """Robust scatter of ln(light / flux); NaN as above."""
+    outliers: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
+    """Bins whose light / flux stands out."""
 
 
 def light_agreement(
@@ -53,6 +83,7 @@ def light_agreement(
     *,
     x: Float | None = None,
     y: Float | None = None,
+    n_pixels: NDArray[np.integer] | None = None,
 ) -> LightAgreement:
     """Return whether bins that are bright in the orbit library are bright in the cube.
 
@@ -67,12 +98,16 @@ def light_agreement(
         out.
     x, y : ndarray, shape (S,), optional
         Centres of the bins, zero at the galaxy's: with them mirrored and turned bins are told.
+    n_pixels : ndarray of int, shape (S,), optional
+        Of each bin: populations follow the surface brightness, and bins that stand out from this
+        trend are told.
 
     Returns
     -------
     LightAgreement
         Not ``ok`` when the correlation is lower than different mass-to-light ratios explain
-        (`lowest_correlation`), or far better with another order.
+        (`lowest_correlation`), or far better with another order, when only one of the two has
+        amplitudes, or when single bins stand out.
 
     Raises
     ------
@@ -82,13 +117,16 @@ def light_agreement(
     _require_sizes(losvd, weights, flux_per_bin)
     light = np.einsum("svc,c->s", losvd, weights, dtype=np.float64)
     used = (light > 0) & np.isfinite(flux_per_bin) & (flux_per_bin > 0)
-    if used.sum() < 3 or min(np.log(each[used]).std() for each in (light, flux_per_bin)) < EVEN:
-        message = (
+    few = used.sum() < 3
+    spreads = [0.0 if few else float(np.log(v[used]).std()) for v in (light, flux_per_bin)]
+    lost = _lost_amplitudes(*spreads)
+    if lost is not None or min(spreads) < EVEN:
+        message = lost or (
             f"Light cannot tell the order of the bins: {int(used.sum())} of {light.size} have "
             "light and flux, and these differ too little (LOSVDs scaled to one have no light left)."
         )
         return LightAgreement(
-            ok=True,
+            ok=lost is None,
             message=message,
             correlation=np.nan,
             rank_correlation=np.nan,
@@ -99,17 +137,80 @@ def light_agreement(
     others = {
         name: _correlation(light[order], flux_per_bin) for name, order in _orders(light.size, x, y)
     }
-    ratio = np.log(light[used] / flux_per_bin[used])
     # Populations widen the one or the other: the narrower is nearer to what both share.
-    spread = min(float(np.log(each[used]).std()) for each in (light, flux_per_bin))
-    ok, message = _verdict(found, others, lowest_correlation(spread), int(used.sum()))
+    ok, message = _verdict(found, others, lowest_correlation(min(spreads)), int(used.sum()))
+    ratio = np.log(light[used] / flux_per_bin[used])
+    off = _off_trend(ratio, light[used], None if n_pixels is None else n_pixels[used])
+    out = np.flatnonzero(_stands_out(off))
+    outliers = np.flatnonzero(used)[out]
+    if ok and outliers.size:
+        ok, message = False, _about_outliers(outliers, off[out], found)
     return LightAgreement(
         ok=ok,
         message=message,
         correlation=found,
         rank_correlation=float(spearmanr(light[used], flux_per_bin[used]).statistic),
         alternatives=others,
-        scatter=float(1.4826 * np.median(np.abs(ratio - np.median(ratio)))),
+        scatter=_robust_scatter(ratio),
+        outliers=outliers,
+    )
+
+
+def has_amplitudes(values: Float) -> bool:
+    """Return whether the light of bins, those of positive light, differs as it does in galaxies."""
+    lit = np.isfinite(values) & (values > 0)
+    return bool(lit.sum() >= 3 and np.log(values[lit]).std() > UNEVEN)
+
+
+def _lost_amplitudes(of_orbits: float, of_cube: float) -> str | None:
+    """Return a complaint where one of two scatters of ln(light) is that of normalised bins."""
+    low, high = sorted((of_orbits, of_cube))
+    if not (low < NORMALISED and high > max(UNEVEN, UNEVEN_BY * low)):
+        return None
+    told = f"of the orbits differs by {of_orbits:.2g} and flux of the cube by {of_cube:.2g}"
+    if of_cube < of_orbits:
+        lost, mend = "Spectra", "give spectra with their flux"
+    else:
+        lost, mend = "LOSVDs", "give LOSVDs whose sum over velocity is the light of a bin"
+    return (
+        f"{lost} have no amplitudes left: the logarithm of the light {told} from bin to bin (rms). "
+        f"They seem normalised: {mend}, or fit with normalization = 'unit' spectra that are each "
+        "normalised."
+    )
+
+
+def _off_trend(ratio: Float, light: Float, n_pixels: NDArray[np.integer] | None) -> Float:
+    """Return ln(light / flux) less its trend with light and surface brightness."""
+    if n_pixels is None or ratio.size < LEAST_FOR_TREND:
+        return np.asarray(ratio - np.median(ratio))
+    # Ranks, as a cubic of the brightness itself leaves it at the few faintest bins.
+    bright = rankdata(light / n_pixels) / ratio.size - 0.5
+    columns = np.column_stack((np.ones(ratio.size), np.log(light), bright, bright**2, bright**3))
+    off = ratio - np.median(ratio)
+    for _ in range(ROUNDS):  # of least absolute deviations, which outliers do not draw
+        root = 1.0 / np.sqrt(np.maximum(np.abs(off), SMALLEST))
+        fit = np.linalg.lstsq(columns * root[:, None], ratio * root)[0]
+        off = ratio - columns @ fit
+    return np.asarray(off - np.median(off))
+
+
+def _robust_scatter(values: Float) -> float:
+    return float(1.4826 * np.median(np.abs(values - np.median(values))))
+
+
+def _stands_out(off: Float) -> NDArray[np.bool_]:
+    return np.asarray(np.abs(off) > max(OUTLIER * _robust_scatter(off), math.log(OUTLIER_FACTOR)))
+
+
+def _about_outliers(outliers: NDArray[np.intp], off: Float, correlation: float) -> str:
+    factors = np.exp(off)
+    worst = np.argsort(-np.abs(off))[:NAMED]
+    named = ", ".join(f"{outliers[n]} ({factors[n]:.2g})" for n in worst)
+    return (
+        f"Light of the orbits and flux of the cube correlate with {correlation:.3f} over the bins, "
+        f"but in {outliers.size} bins their ratio stands out, by the factor in brackets: bin "
+        f"{named}{', ...' if outliers.size > NAMED else ''}. Look there for bins in another order, "
+        "stars in front, and pixels to be masked."
     )
 
 

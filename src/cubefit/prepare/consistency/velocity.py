@@ -122,7 +122,7 @@ def velocity_sign(
         np.divide(1.0, noise, out=weight, where=known)
         weight = weight**2
     trials = trial_shifts(template_ln_wave, ln_wave)
-    smear = _typical_dispersion(light, velocity_kms)
+    smear = typical_dispersion(light, velocity_kms)
     references = shifted_references(template, template_ln_wave, ln_wave, trials, smear)
     sharp = shifted_references(template, template_ln_wave, ln_wave, np.zeros(1), 0.0)[0]
     model = expected_shifts(light, velocity_kms, ln_wave, references, sharp, trials)
@@ -132,7 +132,7 @@ def velocity_sign(
     return _compared(model, measured, error, float(farthest), offset_limit_kms)
 
 
-def _typical_dispersion(light: Float, velocity_kms: Float) -> float:
+def typical_dispersion(light: Float, velocity_kms: Float) -> float:
     """Return the median dispersion in km/s of LOSVDs (S, V); zero without any light."""
     lit = light[light.sum(axis=1) > 0]
     if not lit.size:
