@@ -768,3 +768,28 @@ def test_rows_that_wait_are_written_with_the_next_that_is_due(populated):
             time.sleep(0.02)
         wait_until(lambda: (metrics(populated, "epoch") >= 0).sum() == epoch)
         assert metrics(populated, "epoch")[:epoch].tolist() == list(range(1, epoch + 1))
+
+
+def test_no_chi2_is_computed_for_a_writer_that_takes_nothing(populated, monkeypatch):
+    asked = []
+
+    def chi2(_observed, _model):
+        asked.append(1)
+        return 1.0
+
+    monkeypatch.setattr("cubefit.inverse.observed.Observed.chi2", chi2)
+    monkeypatch.setattr("cubefit.writer_process.WriterProcess.can_take", lambda _: False)
+    monkeypatch.setattr("cubefit.writer_process.WriterProcess.offer", lambda *_: False)
+    PipelineRunner(populated).solve_all(
+        epochs=20, verbose=False, warm_start="zeros", tracker=AT_ONCE
+    )
+    # One before there is a writer, that of the end, and that of the validation there.
+    assert len(asked) == 3
+
+
+def test_sweeps_with_priors_do_not_call_half_of_chi2_their_objective(populated):
+    PipelineRunner(populated).solve_all(
+        epochs=2, verbose=False, warm_start="zeros", tracker=AT_ONCE, regularization=0.1
+    )
+    assert np.isfinite(metrics(populated, "chi2")).all()
+    assert np.isnan(metrics(populated, "objective")).all()

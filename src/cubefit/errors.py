@@ -30,6 +30,10 @@ class StoreError(CubeFitError, OSError):
     """An HDF5 file is missing, foreign, incomplete, locked or does not fit its disk."""
 
 
+class OverwriteError(StoreError):
+    """A file holds what the call would replace, and was not allowed to."""
+
+
 class MissingDataError(StoreError, RuntimeError):
     """A dataset that the call needs is not in the file yet."""
 

@@ -133,7 +133,7 @@ class ExactFollower:
             )
 
     def save(self, x: Float, stats: Mapping[str, Any]) -> None:
-        """Write a last checkpoint, and wait until it is on disk; rounds are those of the fit proper."""
+        """Write a last checkpoint, and wait until it is on disk."""
         if self._tracker is not None and self._state is not None:
             self._tracker.finish(
                 x,

@@ -60,6 +60,8 @@ class Follower:
         The call that goes on with the fit, in words.
     chi2_of : callable, optional
         Returns the chi2 of weights (C, P); it is asked when a row of metrics is due.
+    has_priors : bool
+        Whether the sweeps follow more than the data, so that half of chi2 is not their objective.
     on_epoch_end, on_batch : callable, optional
         The user's hooks, see `cubefit.kaczmarz_solver.solve_global_kaczmarz`.
     """
@@ -76,6 +78,7 @@ class Follower:
         last_epoch: int,
         same_call: str,
         chi2_of: Callable[[Float], float] | None = None,
+        has_priors: bool = False,
         on_epoch_end: EpochHook | None = None,
         on_batch: BatchHook | None = None,
     ) -> None:
@@ -87,6 +90,7 @@ class Follower:
         self._last_epoch = last_epoch
         self._same_call = same_call
         self._chi2_of = chi2_of
+        self._weight_of_chi2 = math.nan if has_priors else 0.5
         self._on_epoch_end = on_epoch_end
         self._on_batch = on_batch
         self._state = start
@@ -113,7 +117,7 @@ class Follower:
                 finished,
                 state=numbers_of(state, self._first_epoch, self._last_epoch),
                 chi2=chi2,
-                objective=0.5 * chi2,
+                objective=self._weight_of_chi2 * chi2,
                 keep=finished == self._last_epoch,
             )
         if self._request:
@@ -153,7 +157,7 @@ class Follower:
             self.epochs_finished(state),
             state=numbers_of(state, self._first_epoch, self._last_epoch),
             chi2=chi2,
-            objective=0.5 * chi2,
+            objective=self._weight_of_chi2 * chi2,
         )
 
     def how_to_go_on(self, *, saved: bool) -> str:

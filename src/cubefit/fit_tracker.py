@@ -211,7 +211,9 @@ class FitTracker:
 
     def row_is_due(self) -> bool:
         """Return whether `maybe_save` would write a row of metrics now."""
-        return not self._finished and self._gates["metrics"].is_due()
+        if self._finished or not self._gates["metrics"].is_due():
+            return False
+        return self._writer is None or self._writer.can_take()
 
     def maybe_save(
         self,

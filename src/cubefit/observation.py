@@ -59,6 +59,8 @@ class Observation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """That the fitted wavelengths are free of."""
     medium: Literal["air", "vacuum", ""] = ""
     """Of the fitted wavelengths."""
+    noise_chi2: float | None = None
+    """Chi2 per voxel that noise alone leaves, where neighbouring pixels share it; else one."""
     settings: dict[str, Any] = {}
     """That the arrays were made with."""
 

@@ -123,6 +123,10 @@ class WriterProcess:
         lost, self._lost = self._lost, False
         return lost
 
+    def can_take(self) -> bool:
+        """Whether a message offered now would be taken."""
+        return not (self._broken or self._is_resting or self._queue.qsize() >= DEPTH)
+
     def offer(self, message: object) -> bool:
         """Hand over a message if the process can take it; never wait."""
         if self._broken or self._is_resting:

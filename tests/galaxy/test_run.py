@@ -17,6 +17,7 @@ from cubefit.errors import ConfigError, CubeFitError, InputError, LockedError, S
 from cubefit.galaxy import run, run_galaxy
 from cubefit.galaxy.record import sole_run
 from cubefit.io import read_orbits
+from cubefit.pipeline_runner import PipelineRunner
 
 ALL = ["orbits", "spectra", "templates", "checks", "fit", "products"]
 BARE = "[products]\npictures = []"
@@ -412,3 +413,15 @@ def test_checks_come_without_a_fit(files):
     assert report.findings == []
     assert not report.h5_path.exists()
     assert go(files(BARE)).steps_done == ALL[4:]
+
+
+def test_a_file_that_somebody_put_in_the_place_of_ours_stays(files, problem, tmp_path):
+    settings = files("[products]\npictures = []")
+    run_galaxy(settings, verbose=False)
+    theirs = problem.populate(tmp_path / "theirs.h5")
+    PipelineRunner(theirs).solve_all(method="exact", verbose=False)
+    theirs.replace(tmp_path / "out" / "cube.h5")
+    before = (tmp_path / "out" / "cube.h5").read_bytes()
+    with pytest.raises(StoreError, match="not by this run, which replaces only what it made"):
+        run_galaxy(settings, verbose=False)
+    assert (tmp_path / "out" / "cube.h5").read_bytes() == before

@@ -115,6 +115,19 @@ def test_a_fit_that_is_not_within_the_noise_says_so(problem, tmp_path, scale, to
     assert f"chi2 per voxel {stats['chi2_per_voxel']:.4g}{said}" in headline(look)
 
 
+def test_a_fit_is_judged_by_what_noise_alone_leaves(problem, tmp_path):
+    sigma = 0.01 * problem.datacube.mean()
+    error = 0.6 * sigma * np.random.default_rng(8).standard_normal(problem.datacube.shape)
+    settings = {"datacube": problem.datacube + error, "noise": np.full(40, sigma)}
+    path = problem.populate(tmp_path / "cube.h5", **settings)
+    PipelineRunner(path).solve_all(method="exact", verbose=False)
+    assert tone_of(seen(path)) == "doubtful"
+    problem.populate(path, observation=Observation(noise_chi2=0.36), **settings)
+    look = seen(path)
+    assert tone_of(look) == "done"
+    assert "(about 0.36 is a fit within the noise)" in headline(look)
+
+
 def test_a_fit_without_noise_is_not_doubted(populated):
     PipelineRunner(populated).solve_all(epochs=1, verbose=False)
     assert tone_of(seen(populated)) == "done"

@@ -21,7 +21,7 @@ from cubefit.live import Galaxy, LiveFile, Look
 
 TICK_MS: Final = 1000
 REST: Final = 100.0
-"""Times the work of an update until the next one: a page takes 1 % of one core at most."""
+"""Times the work of an update until the next one, likewise for `cubefit.live.file`."""
 LONGEST_REST_S: Final = 5.0
 
 

@@ -38,7 +38,12 @@ NAMED: Final = 8
 
 
 def check_inputs_of(
-    orbits: OrbitLibrary, spectra: Arrays, templates: Arrays, settings: GalaxySettings
+    orbits: OrbitLibrary,
+    spectra: Arrays,
+    templates: Arrays,
+    settings: GalaxySettings,
+    *,
+    pixel_angstrom: float,
 ) -> tuple[list[str], list[str]]:
     """Return what the checks complain of, and what they found in order, in words.
 
@@ -50,6 +55,8 @@ def check_inputs_of(
         Arrays as the steps made them.
     settings : GalaxySettings
         Say which checks mean anything.
+    pixel_angstrom : float
+        Width of the cube's pixels, observed.
     """
     flux, mask = spectra["flux"], spectra["mask"]
     template = templates["templates"].reshape(templates["tem_pix"].size, -1).mean(axis=1)
@@ -82,7 +89,9 @@ def check_inputs_of(
             np.zeros(1),
             typical_dispersion(light, orbits.vel),
         )[0]
-        checks.append(stated_noise(flux, spectra["noise"], mask, lines))
+        ours = float(np.median(np.gradient(np.exp(spectra["obs_pix"]))))
+        shared_px = pixel_angstrom / (1.0 + settings.galaxy.redshift) / ours
+        checks.append(stated_noise(flux, spectra["noise"], mask, lines, shared_px=shared_px))
     told += [*dead_pixels(spectra), *bins_without_orbits(orbits, mask)]
     findings = [*told, *(c.message for c in checks if not c.ok)]
     return findings, [c.message for c in checks if c.ok]

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from cubefit.errors import StoreError
+from cubefit.errors import OverwriteError, StoreError
 from cubefit.galaxy.settings import FitTable
 from cubefit.hdf5_manager import H5Manager
 from cubefit.hypercube_builder import build_hypercube
@@ -67,10 +67,8 @@ def populate(
     )
     try:
         put(overwrite=is_ours)
-    except StoreError as error:
+    except OverwriteError:
         # What users of `populate` would do is not for those of `run`.
-        if "--overwrite" not in str(error):
-            raise
         raise StoreError(
             f"{path} was made from other inputs, and not by this run, which replaces only what it "
             "made: move that file away, or choose another galaxy.out."

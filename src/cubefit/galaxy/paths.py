@@ -75,10 +75,14 @@ def with_absolute_paths(settings: GalaxySettings, folder: Path) -> GalaxySetting
 
 
 def with_names_of_paths(settings: GalaxySettings) -> GalaxySettings:
-    """Return settings with the last part of each path alone: where a folder lies decides nothing.
+    """Return settings with the last part of each path alone, and no ``out``.
+
+    Where folders lie decides nothing.
 
     What stands in the files is digested, see `cubefit.galaxy.record.Record`.
     """
+    nowhere = msgspec.structs.replace(settings.galaxy, out="")
+    settings = msgspec.structs.replace(settings, galaxy=nowhere)
     return _with_paths(settings, lambda path: Path(path).name)
 
 

@@ -121,9 +121,10 @@ class Record:
             digest.update(f"{path.name}={self.digest_of(path)};".encode())
         return digest.hexdigest()
 
-    def knows(self, step: str) -> bool:
-        """Whether a step was finished at any time."""
-        return step in self._held.steps
+    def told(self, step: str) -> Mapping[str, Any]:
+        """Return what a step told when it was finished last; nothing where it never was."""
+        found = self._held.steps.get(step)
+        return {} if found is None else found.told
 
     def done(self, step: str, digest: str) -> DoneStep | None:
         """Return a finished step, if it was of that digest and its files are as it left them."""

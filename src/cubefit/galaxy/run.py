@@ -29,6 +29,8 @@ from cubefit.io.orbits import OrbitLibrary, orbit_files, read_orbits
 from cubefit.io.ssp import ssp_files
 from cubefit.observation import Observation
 from cubefit.progress import visible_log
+from cubefit.store.handle import reading
+from cubefit.store.load import input_stamp
 from cubefit.store.results import solution_stamp
 
 logger = logging.getLogger(__name__)
@@ -213,7 +215,13 @@ class GalaxyRun:
 
     def _checks(self, orbits: OrbitLibrary, spectra: Arrays, templates: Arrays) -> None:
         def work() -> Made:
-            findings, passed = check_inputs_of(orbits, spectra, templates, self.settings)
+            findings, passed = check_inputs_of(
+                orbits,
+                spectra,
+                templates,
+                self.settings,
+                pixel_angstrom=self.told["pixel_angstrom"],
+            )
             return [], {"findings": findings, "passed": passed}
 
         wanted = {"normalization": self.settings.fit.normalization}
@@ -229,6 +237,7 @@ class GalaxyRun:
         """Return what the file is told of the galaxy, as plain tables."""
         return {
             **self.told["observation"],
+            "noise_chi2": self.told["noise_chi2"],
             "name": self.settings.galaxy.name,
             "settings": {**tables, "templates": self.templates_told["rows"]},
         }
@@ -240,9 +249,10 @@ class GalaxyRun:
             templates=templates,
             orbits=orbits,
             observation=msgspec.convert(self._observation(self.tables), Observation),
-            is_ours=self.record.knows("populate"),
+            is_ours=inputs_of(self.h5_path) == self.record.told("populate").get("inputs"),
         )
-        self.record.finish("populate", self.record.digest_of_all(self._npz(), {}), [], {})
+        told = {"inputs": inputs_of(self.h5_path)}
+        self.record.finish("populate", self.record.digest_of_all(self._npz(), {}), [], told)
 
         def work() -> Made:
             stats = solve(
@@ -275,6 +285,14 @@ class GalaxyRun:
         }
         self._once("products", self._npz(), wanted, work)
         return self.record.made_by("products")
+
+
+def inputs_of(path: Path) -> str:
+    """Return the stamp of the inputs in a file, empty where there is no such file."""
+    if not path.exists():
+        return ""
+    with reading(path) as file:
+        return input_stamp(file)
 
 
 def spectrum_arrays(found: Prepared) -> Arrays:

@@ -18,13 +18,14 @@ from cubefit.store.handle import looked_at, reading
 from cubefit.store.history import History, history_of
 from cubefit.store.lock import Owner, who_writes
 from cubefit.store.tiles import CubeStatus, read_status
-from cubefit.store.viewing import Weights, input_stamp, newest_weights
+from cubefit.store.viewing import Weights, galaxy_stamp, newest_weights
 
 Float = NDArray[np.float64]
 
 UNKNOWN: Final = "unknown"
 REST: Final = 100.0
-"""Times the work of a look until the next one: looking takes 1 % of one core at most."""
+"""Times the work of a look until the next one: looking takes 1 % of one core, or a little more
+where a look is so much work that viewers would wait for long."""
 LONGEST_REST_S: Final = 5.0
 MISSING: Final = (
     "{path} does not exist yet: make it with `cubefit populate`, or with H5Manager in Python."
@@ -174,4 +175,4 @@ def done_tiles(tiles: CubeStatus, path: Path) -> NDArray[np.bool_]:
 def read_stamp(path: Path) -> str:
     """Return the stamp of the inputs in a file."""
     with reading(path) as file:
-        return input_stamp(file)
+        return galaxy_stamp(file)

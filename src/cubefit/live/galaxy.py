@@ -31,7 +31,7 @@ from cubefit.store.load import (
 )
 from cubefit.store.viewing import (
     SpaxelSpectrum,
-    input_stamp,
+    galaxy_stamp,
     read_losvd,
     read_share,
     read_spectrum,
@@ -54,6 +54,8 @@ class Galaxy:
     has_noise: bool
     n_voxels: int
     """Voxels in use."""
+    noise_chi2: float
+    """Chi2 per voxel that noise alone leaves."""
     flux: Float
     """Mean flux density of each spaxel over its pixels in use, shape (S,); NaN without any."""
     flux_unit: str
@@ -139,12 +141,13 @@ def read_galaxy(path: Path) -> Galaxy:
         x, y = read_optional(file, schema.X_PIX), read_optional(file, schema.Y_PIX)
         return Galaxy(
             path=path,
-            stamp=input_stamp(file),
+            stamp=galaxy_stamp(file),
             name=seen.name,
             dims=dims,
             grids=grids,
             has_noise=schema.NOISE.path in file,
             n_voxels=observed.n_voxels,
+            noise_chi2=seen.noise_chi2 or 1.0,
             flux=mean_flux(observed.data, observed.used),
             flux_unit=flux_unit_of(seen),
             pixels=None if bins is None or x is None or y is None else Pixels(bins=bins, x=x, y=y),

@@ -16,7 +16,7 @@ from cubefit.store.status_rows import tiles_told
 Tone = Literal["waiting", "running", "done", "doubtful", "stopped"]
 
 WITHIN_NOISE: Final = (0.5, 1.5)
-"""Chi2 per voxel of a fit that may be one within the noise."""
+"""Times what noise alone leaves, of the chi2 of a fit that may be one within the noise."""
 FAR: Final = 2.0
 """Times those limits."""
 
@@ -105,18 +105,19 @@ def misfit_per_voxel(chi2: float, galaxy: Galaxy) -> str:
     if not galaxy.has_noise:
         return f"rms residual {math.sqrt(per_voxel):.4g} (no noise was given)"
     told, (low, high) = f"chi2 per voxel {per_voxel:.4g}", WITHIN_NOISE
-    if low <= per_voxel <= high:
-        return f"{told} (about 1 is a fit within the noise)"
-    far = "" if low / FAR <= per_voxel <= high * FAR else "far "
-    where = "above" if per_voxel > high else "below"
-    return f"{told}, {far}{where} the 1 of a fit within the noise"
+    due, ratio = f"{galaxy.noise_chi2:.3g}", per_voxel / galaxy.noise_chi2
+    if low <= ratio <= high:
+        return f"{told} (about {due} is a fit within the noise)"
+    far = "" if low / FAR <= ratio <= high * FAR else "far "
+    where = "above" if ratio > high else "below"
+    return f"{told}, {far}{where} the {due} of a fit within the noise"
 
 
 def is_doubtful(chi2: float, galaxy: Galaxy) -> bool:
     """Return whether a fit misses the data by more than their noise, or by much less."""
     low, high = WITHIN_NOISE
     known = galaxy.has_noise and math.isfinite(chi2)
-    return known and not low <= chi2 / max(galaxy.n_voxels, 1) <= high
+    return known and not low <= chi2 / max(galaxy.n_voxels, 1) / galaxy.noise_chi2 <= high
 
 
 def share(value: float) -> str:

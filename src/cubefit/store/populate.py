@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from cubefit.errors import StoreError
+from cubefit.errors import OverwriteError, StoreError
 from cubefit.inputs import CubeInputs
 from cubefit.interrupts import stopping_between_steps
 from cubefit.spectra.rebin import spline_rebin_matrix
@@ -136,12 +136,12 @@ def update_read_beside(
 
 
 def require_no_products(path: Path) -> None:
-    """Raise StoreError if the file holds results that new inputs would make meaningless."""
+    """Raise OverwriteError if a file holds results that new inputs would make meaningless."""
     remade = {e.path.split("/")[1] for e in INPUTS + schema.REBIN_PRODUCTS}
     with reading(path) as file:
         found = [f"/{name}" for name in file if name not in remade]
     if found:
-        raise StoreError(
+        raise OverwriteError(
             f"{path} holds {', '.join(found)}, made from other inputs than these: give another "
             "path, or pass overwrite=True (--overwrite) to drop them."
         )

@@ -18,7 +18,7 @@ from cubefit.store import schema
 from cubefit.store.checkpoints import read_checkpoint
 from cubefit.store.file_status import FitState
 from cubefit.store.handle import looked_at, reading
-from cubefit.store.load import read_optional, read_orbit_weights
+from cubefit.store.load import input_stamp, read_optional, read_orbit_weights
 from cubefit.store.results import own_normalization
 
 Float = NDArray[np.float64]
@@ -58,10 +58,9 @@ class Weights(NamedTuple):
     """What their fit was given, shape (C,), any scale; else those of the inputs."""
 
 
-def input_stamp(file: h5py.File) -> str:
+def galaxy_stamp(file: h5py.File) -> str:
     """Return what tells the inputs in an open file, and what is said of them, from any others."""
-    keys = (schema.ATTR_DIGEST, schema.ATTR_OBSERVATION)
-    return " ".join(str(file.attrs.get(key, "")) for key in keys)
+    return f"{input_stamp(file)} {file.attrs.get(schema.ATTR_OBSERVATION, '')}"
 
 
 def read_of(path: Path, stamp: str, read: Callable[[h5py.File], T]) -> T:
@@ -77,7 +76,7 @@ def read_of(path: Path, stamp: str, read: Callable[[h5py.File], T]) -> T:
 
     def look(path: Path) -> T:
         with reading(path) as file:
-            if input_stamp(file) != stamp:
+            if galaxy_stamp(file) != stamp:
                 raise StaleError(f"{path} holds other inputs now: look at it again.")
             return read(file)
 

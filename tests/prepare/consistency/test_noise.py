@@ -94,3 +94,29 @@ def test_too_short_spectra_tell_nothing():
     assert found.ok
     assert np.isnan(found.ratio)
     assert "too short" in found.message
+
+
+@pytest.mark.parametrize("finer", [3, 4])
+def test_noise_of_pixels_that_share_one_of_the_detector_is_right(finer):
+    rng = np.random.default_rng(5)
+    coarse = np.arange(N_WAVE // finer + 2)
+    noise = 0.02 * np.interp(np.arange(N_WAVE) / finer, coarse, rng.standard_normal(coarse.size))
+    flux = np.tile(spectrum(width_px=3.0 * finer) + noise, (N_BINS, 1))
+    stated, mask = np.full(flux.shape, 0.02), np.ones(flux.shape, bool)
+    reference = spectrum(width_px=3.0 * finer)
+    assert not stated_noise(flux, stated, mask, reference).ok
+    assert stated_noise(flux, stated, mask, reference, shared_px=finer - 0.2).ok
+
+
+@pytest.mark.parametrize("sn", [200.0, 400.0])
+def test_lines_deeper_than_those_of_the_reference_are_no_noise(sn):
+    flux, noise = observed(sn=sn)
+    found = check(flux, noise, reference=1.0 + 0.35 * (spectrum() - 1.0))
+    assert found.ok, found.message
+
+
+def test_spectra_and_references_that_are_mostly_zero_do_no_harm():
+    flux, noise = observed()
+    noise[:, : N_WAVE * 2 // 3] = 0.0
+    assert check(flux, noise, reference=spectrum()).ok
+    assert check(*observed(), reference=np.where(U < 0.7, 0.0, spectrum())).ok

@@ -165,3 +165,11 @@ def test_refuses_what_does_not_fit():
         signs(losvd, data[1:])
     with pytest.raises(GridError, match="wider templates"):
         velocity_sign(losvd, VEL, WEIGHTS, data, LN_WAVE, np.ones(400), TEM_WAVE[:400])
+
+
+def test_spectra_without_a_voxel_in_use_do_not_count_as_not_found():
+    losvd = galaxy()
+    mask = np.ones((30, LN_WAVE.size), bool)
+    mask[4:] = False
+    found = signs(losvd, *observed(losvd), mask=mask)
+    assert "were found in" not in found.message

@@ -24,8 +24,9 @@ BESIDE_PX: Final = 0.7
 """Pixels by which two centres may differ without a word."""
 BESIDE_BIN: Final = 0.5
 """And sizes of the brightest bins: inside of them nothing tells where the light is."""
-BETTER: Final = 0.7
-"""Part of the scatter that a shift must leave at most: populations scatter as well."""
+BETTER: Final = 0.3
+"""Part of the scatter that a shift must leave at most: populations scatter as well, and dust on
+one side of a galaxy looks like a shift that does not explain all of it."""
 EVEN: Final = 0.1
 """Scatter of ln(brightness) below which bins are alike and tell no centre."""
 EVEN_IN_BINS: Final = 1e-9

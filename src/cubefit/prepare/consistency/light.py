@@ -141,7 +141,8 @@ def light_agreement(
     ok, message = _verdict(found, others, lowest_correlation(min(spreads)), int(used.sum()))
     ratio = np.log(light[used] / flux_per_bin[used])
     off = _off_trend(ratio, light[used], None if n_pixels is None else n_pixels[used])
-    out = np.flatnonzero(_stands_out(off))
+    # Few bins have no trend to stand out from: a gradient of populations would do it.
+    out = np.flatnonzero(_stands_out(off) & (off.size >= LEAST_FOR_TREND))
     outliers = np.flatnonzero(used)[out]
     if ok and outliers.size:
         ok, message = False, _about_outliers(outliers, off[out], found)
@@ -208,9 +209,9 @@ def _about_outliers(outliers: NDArray[np.intp], off: Float, correlation: float) 
     named = ", ".join(f"{outliers[n]} ({factors[n]:.2g})" for n in worst)
     return (
         f"Light of the orbits and flux of the cube correlate with {correlation:.3f} over the bins, "
-        f"but in {outliers.size} bins their ratio stands out, by the factor in brackets: bin "
+        f"but their ratio stands out in {outliers.size} of them, by the factor in brackets: bin "
         f"{named}{', ...' if outliers.size > NAMED else ''}. Look there for bins in another order, "
-        "stars in front, and pixels to be masked."
+        "stars in front, companions, dust or young stars, and pixels to be masked."
     )
 
 

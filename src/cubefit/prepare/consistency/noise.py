@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,6 +44,8 @@ def stated_noise(
     noise: NDArray[np.floating],
     mask: NDArray[np.bool_],
     reference: Float | None = None,
+    *,
+    shared_px: float = 1.0,
 ) -> StatedNoise:
     """Return whether spectra scatter from pixel to pixel as their noise says.
 
@@ -55,6 +58,8 @@ def stated_noise(
     reference : ndarray, shape (L,), optional
         A spectrum of such lines as the galaxy has, in any unit: how far they alone make
         neighbours differ.
+    shared_px : float
+        Pixels that were made of one pixel of the detector, or over which noise is shared.
 
     Returns
     -------
@@ -73,7 +78,8 @@ def stated_noise(
                 "variance? Give one sigma in the unit of the flux."
             )
             return StatedNoise(ok=False, message=message, ratio=np.nan)
-    found = np.array([_ratios(flux, noise, mask, reference, lag) for lag in LAGS])
+    stride = max(1, math.ceil(shared_px))
+    found = np.array([_ratios(flux, noise, mask, reference, stride * lag) for lag in LAGS])
     low, high = (float(np.nanmedian(f)) if np.isfinite(f).any() else np.nan for f in _ends(found))
     if not low <= high:
         return StatedNoise(ok=True, message="Spectra are too short to tell noise.", ratio=np.nan)
@@ -90,9 +96,12 @@ def stated_noise(
 
 
 def _ends(ratios: Float) -> tuple[Float, Float]:
-    """Return the highest over lags without what lines do, and with it, shapes (S,)."""
+    """Return what a spectrum scatters by at least and at most, shapes (S,).
+
+    Lines are felt least by the nearest neighbours, and shared noise by the farthest.
+    """
     low, high = ratios[:, 0], ratios[:, 1]
-    return np.fmax.reduce(low, axis=0), np.fmax.reduce(high, axis=0)
+    return np.fmin.reduce(low, axis=0), np.fmax.reduce(high, axis=0)
 
 
 def _ratios(
@@ -114,16 +123,14 @@ def _ratios(
         steps = _third(np.where(use, values, 0.0).astype(np.float64), lag)[good]
         variance = np.where(use, sigma, 0.0).astype(np.float64) ** 2
         expected = np.sqrt(sum(c**2 * variance[k * lag : k * lag + n] for k, c in enumerate(STEPS)))
-        if not (expected[good] > 0).any():
+        due = float(np.median(expected[good]))
+        if not due > 0:
             continue
         scatter = SIGMA * float(np.median(np.abs(steps)))
-        due = float(np.median(expected[good]))
-        lines = 0.0
-        if reference is not None:
-            unit = float(np.median(values[use])) / float(np.median(reference[use]))
-            lines = (
-                LINES * SIGMA * float(np.median(np.abs(_third(reference, lag)[good]))) * abs(unit)
-            )
+        lines, level = 0.0, 0.0 if reference is None else float(np.median(reference[use]))
+        if reference is not None and level > 0:
+            unit = abs(float(np.median(values[use]))) / level
+            lines = LINES * SIGMA * unit * float(np.median(np.abs(_third(reference, lag)[good])))
         with np.errstate(over="ignore"):
             found[:, s] = np.sqrt(max(scatter**2 - lines**2, 0.0)) / due, scatter / due
     return found

@@ -23,6 +23,10 @@ FEW: Final = 0.1
 """Share of bins that may lie elsewhere, as those at the border do that the cube does not hold."""
 SAME_PX: Final = 0.01
 """Relative difference of pixels that are alike."""
+FEWEST: Final = 2
+"""Bins that may in any case."""
+ROUNDING: Final = 1e-6
+"""Of the extent of all bins, by which positions may differ."""
 COUNT: Final = 1.25
 """Factor by which numbers of like pixels may differ."""
 DEGREES: Final = 1.0
@@ -66,13 +70,15 @@ def bin_places(x: Float, y: Float, binnum: Int, orbits: tuple[Float, Float, Int]
     due, due_size = _centres(*orbits)
     if have.size != due.size:
         raise InputError(f"There are {have.size} bins, but the orbit library has {due.size}.")
-    allowed = BESIDE * np.maximum(size, due_size)
+    extent = float(np.abs(due - due.mean()).max() + np.abs(due).max())
+    allowed = BESIDE * np.maximum(size, due_size) + ROUNDING * extent
     far = np.abs(have - due) > allowed
     odd = _other_counts((x, y, binnum), orbits)
-    if far.mean() <= FEW and odd.mean() <= FEW:
+    most = min(max(FEW * far.size, FEWEST), far.size - 1)
+    if far.sum() <= most and odd.sum() <= most:
         message = f"{int((~far).sum())} of {far.size} bins lie where the orbit library has them."
         return BinPlaces(ok=True, message=message, elsewhere=np.flatnonzero(far))
-    if far.mean() <= FEW:
+    if far.sum() <= most:
         message = (
             f"{int(odd.sum())} of {odd.size} bins have other numbers of pixels than in the orbit "
             f"library ({_named(odd)}): give the bins that its LOSVDs were made for."
@@ -145,6 +151,7 @@ def _mend(have: NDArray[np.complex128], due: NDArray[np.complex128], allowed: Fl
 
 def _change(mirrored: bool, turn: complex, shift: complex, tolerance: float) -> str:
     angle = math.degrees(math.atan2(turn.imag, turn.real))
+    angle = 180.0 if angle < DEGREES - 180.0 else angle  # the same turn
     words = []
     if mirrored and abs(angle) < DEGREES:
         words.append("y mirrored")

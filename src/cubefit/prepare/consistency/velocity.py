@@ -129,6 +129,7 @@ def velocity_sign(
     values = np.where(used, data, 0.0).astype(np.float64)
     measured, error = line_shifts(values, weight, ln_wave, references, trials)
     farthest = velocity_of_shift(np.abs(trials).max())
+    model[~used.any(axis=1)] = np.nan
     return _compared(model, measured, error, float(farthest), offset_limit_kms)
 
 
