@@ -85,7 +85,7 @@ class KaczmarzFit:
             last_epoch=last_epoch,
             same_call=call_that_goes_on(warm_start, has_x0=parts.x0 is not None),
             chi2_of=chi2_of(parts),
-            has_priors=bool(cfg.regularization) or self.orbit_weights is not None,
+            has_priors=bool(cfg.regularization),
             on_epoch_end=self.on_epoch_end,
             on_batch=self.on_batch,
         )

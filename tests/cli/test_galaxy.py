@@ -83,5 +83,5 @@ def test_each_finding_is_printed_once_where_progress_is_not_wanted(tmp_path):
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         assert result.returncode == 3
         assert result.stdout.count("bins are left out") == 1
-        assert result.stdout.count("check the redshift") == 1
+        assert result.stdout.count("If the redshift is wrong") == 1
         assert result.stderr == ""

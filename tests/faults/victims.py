@@ -117,6 +117,9 @@ class InPlace:
         self._recorder = fit_recorder.Recorder(recording)
         self._closed = False
 
+    def can_take(self):
+        return True
+
     def offer(self, moment):
         self._recorder.record(moment)
         return True

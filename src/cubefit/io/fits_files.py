@@ -7,8 +7,9 @@ import math
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from io import BufferedReader
 from operator import index
 from typing import TYPE_CHECKING, Any, Final
@@ -19,11 +20,6 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from cubefit.errors import CubeFitError, InputError
 
-try:  # as of astropy 7; it has no public name
-    from astropy.io.fits.hdu.compressed._compression import CfitsioException
-except ImportError:
-    from astropy.io.fits._tiled_compression._compression import CfitsioException
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -31,9 +27,17 @@ if TYPE_CHECKING:
 
     from cubefit.io.cube_formats.cube import Layer
 
+
+def _decompression_errors() -> Iterator[type[Exception]]:
+    """Yield what damaged compressed images raise; it has no public name, and its place moves."""
+    for place in ("hdu.compressed._compression", "_tiled_compression._compression"):
+        with suppress(ImportError, AttributeError):
+            yield import_module(f"astropy.io.fits.{place}").CfitsioException
+
+
 _DAMAGE: Final = (
     *(OSError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError),
-    *(fits.VerifyError, zlib.error, CfitsioException),
+    *(fits.VerifyError, zlib.error, *_decompression_errors()),
 )
 """What astropy raises on damaged headers and data."""
 _DTYPES: Final = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
