@@ -39,7 +39,7 @@ UNEVEN: Final = 0.15
 UNEVEN_BY: Final = 5.0
 """And how many times that of the other side it must be, for the other to have lost them."""
 
-OUTLIER: Final = 5.0
+OUTLIER: Final = 8.0
 """Robust scatters of ln(light / flux) from which on a bin stands out."""
 
 OUTLIER_FACTOR: Final = 1.5
