@@ -48,9 +48,16 @@ def reopened(path, expected, mode, counts):
 
 
 def progress(file):
-    """Return which checkpoint is the latest, and how many moments there were."""
+    """Return which checkpoint is the latest, and how many moments there were before and after.
+
+    A checkpoint that comes in between would else look like the one two checkpoints later, whose
+    slot is the same, before its row is there.
+    """
+    if "Fit/metrics/n" not in file:
+        return None
+    before = int(file["Fit/metrics/n"][()])
     latest = file.get("Fit/checkpoints/latest", getlink=True)
-    return latest and (latest.path, int(file["Fit/metrics/n"][()]))
+    return latest and (before, latest.path, int(file["Fit/metrics/n"][()]))
 
 
 def held(path, expected, mode, counts):
