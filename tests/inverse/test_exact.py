@@ -15,7 +15,7 @@ from tests.inverse.cases import (
     cases,
     make_case,
 )
-from tests.inverse.problems import FLOAT64, KINDS, random_problem
+from tests.inverse.problems import FLOAT64, KINDS, Problem, random_problem
 
 checked = settings(deadline=None, max_examples=20)
 MOST_ROUNDS = 120
@@ -262,3 +262,16 @@ def test_smoothness_smooths():
         x = best_of(finished(case, FLOAT64)).x / case.priors.unit[:, None]
         roughness.append(np.linalg.norm(np.diff(x, 2, axis=1)))
     assert (np.diff(roughness) < 0).all()
+
+
+def test_data_of_zeros_end_whatever_the_start():
+    losvd = np.zeros((3, 2, 3), np.float32)
+    losvd[2, 1, 0] = 6.4e-7
+    shifted = np.zeros((2, 4, 1), np.float32)
+    shifted[:, 1:, 0] = [[0.45, 0.98, 0.63], [0.47, 0.28, 0.25]]
+    case = replace(
+        make_case(3, Problem(losvd=losvd, shifted=shifted), noise="none", smooth=0.01),
+        data=np.zeros((3, 1)),
+    )
+    start = 2.0 * case.total * np.random.default_rng(case.seed).random(case.lit.shape)
+    assert best_of(finished(case, FLOAT64, start)).value <= case.rounding(FLOAT64)

@@ -43,6 +43,8 @@ PATIENCE: Final = 10
 SPREAD: Final = 100.0
 """Products of weight and slack stay within this factor of their mean: else steps get too short to
 mend them, or go in circles."""
+VANISHED: Final = 1e-60
+"""Of the objective at the beginning: rounding of any data but zeros leaves far more."""
 NOTHING: Final = 1e-17
 """Products of weight and slack that sum to this share of the objective are lost in its rounding."""
 
@@ -230,8 +232,10 @@ def rounds(
     slack = here.gradient * unit
     barrier = 0.1 * float(np.abs(slack * q).mean())
     slack = np.where(seen, np.maximum(slack, barrier / safe), 0.0)
-    lowest, idle = Lowest(), 0
+    lowest, idle, vanished = Lowest(), 0, VANISHED * here.value
     while float(np.vdot(q, slack)) > NOTHING * here.value and idle < PATIENCE:
+        if here.value <= vanished:  # The data are zero, and so is the optimum.
+            return
         gradient = np.where(seen, here.gradient * unit, 0.0)
         diagonal = np.where(seen, slack / safe, 1.0)
         try:
