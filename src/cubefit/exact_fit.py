@@ -210,10 +210,9 @@ class ExactFit:
             on_state=follower.follow,
             on_prepared=follower.take,
             should_stop=follower.should_stop,
+            same_call=same_call,
             verbose=verbose,
         )
-        # The solver does not know where its start came from.
-        stats["outcome"] = stats["outcome"].replace("the same call goes on", f"{same_call} goes on")
         if stats["prepared"]:
             follower.save(x, stats)
         logger.info("%s: %s", parts.path, stats["outcome"])

@@ -170,6 +170,7 @@ def solve_global_exact(
     on_state: ExactHook | None = None,
     on_prepared: Callable[[Prepared], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    same_call: str = "the same call",
     verbose: bool = True,
 ) -> tuple[Float, dict[str, Any]]:
     """Find the global minimum of the objective, and say how far from it the answer is at most.
@@ -197,6 +198,8 @@ def solve_global_exact(
         Called with what the preparation of smoothness found.
     should_stop : callable, optional
         Asked after every round; True ends the fit there.
+    same_call : str
+        The call that goes on from the point that is found, in words, for ``outcome``.
     verbose : bool
         Tell progress.
 
@@ -221,7 +224,7 @@ def solve_global_exact(
     wanted = PriorPlan(priors, shape, wanted_weights(orbit_weights, C, priors))
     plan = memory_plan(misfit, cfg, is_smooth=wanted.wants_smooth)
     logger.info("Exact fit: %s.", plan.told())
-    watch = Watch(misfit, cfg, should_stop, verbose=verbose)
+    watch = Watch(misfit, cfg, should_stop, same_call=same_call, verbose=verbose)
     exact = prepare(misfit, plan)
     logger.info(
         "Exact fit: %d templates compressed to %d, %.1f s.",

@@ -24,11 +24,11 @@ End = Literal["converged", "rounds", "time", "stopped", "rounding"]
 MEND: dict[End, str] = {
     "converged": "the optimum is found: no x lowers the objective by more than {gap:.1e} of it.",
     "rounds": "stopped after {rounds} rounds, {gap:.1e} of the objective above the optimum at "
-    "most: the same call goes on from here, or raise max_rounds.",
+    "most: {call} goes on from here, or raise max_rounds.",
     "time": "stopped by time_limit_s after {rounds} rounds, {gap:.1e} of the objective above the "
-    "optimum at most: the same call goes on from here, or raise the limit.",
+    "optimum at most: {call} goes on from here, or raise the limit.",
     "stopped": "stopped by request after {rounds} rounds, {gap:.1e} of the objective above the "
-    "optimum at most: the same call goes on from here.",
+    "optimum at most: {call} goes on from here.",
     "rounding": "rounding ends the fit after {rounds} rounds, {gap:.1e} of the objective above the "
     "optimum at most: if you need less, start from zero (warm_start='zeros', --fresh), or scale "
     "the templates to like brightness.",
@@ -52,6 +52,8 @@ class Watch:
         Its time limit holds for all stages together, that of rounds for each.
     should_stop : callable, optional
         Asked after every round.
+    same_call : str, optional
+        The call that goes on with the fit, in words.
     verbose : bool
         Tell progress.
     """
@@ -62,11 +64,13 @@ class Watch:
         cfg: ExactCfg,
         should_stop: Callable[[], bool] | None,
         *,
+        same_call: str = "the same call",
         verbose: bool,
     ) -> None:
         self._misfit = misfit
         self._cfg = cfg
         self._should_stop = should_stop
+        self._same_call = same_call
         self._verbose = verbose
         self._started = time.monotonic()
         self._best: ExactState | None = None
@@ -147,7 +151,7 @@ class Watch:
         """Return what is said of the outcome; its keys stand in `solve_global_exact`."""
         end, n_voxels = self.end or "rounding", self._misfit.n_voxels
         gap = state.gap
-        outcome = MEND[end].format(gap=gap.relative, rounds=self.rounds)
+        outcome = MEND[end].format(gap=gap.relative, rounds=self.rounds, call=self._same_call)
         if not self._is_proper:
             # Its gap is that of another objective.
             gap = Gap(float("nan"), float("nan"), gap.slope)

@@ -274,7 +274,7 @@ class FitTracker:
         moment = self._moment(self._last, validate="val" in due, keep="ckpt" in due)
         if self._writer is None:
             self._writer = self._start_writer()
-        if self._writer.offer(moment):
+        if self._writer.offer(self._with_waiting(moment)):
             self._waiting.clear()
             for kind in due:
                 self._gates[kind].pass_on()
@@ -283,7 +283,7 @@ class FitTracker:
         """Keep a moment until the next that is due; of too many, only every other one."""
         if sum(earlier.x.nbytes for earlier in self._waiting) > MOST_WAITING_BYTES:
             del self._waiting[::2]
-        self._waiting.append(replace(moment, before=()))
+        self._waiting.append(moment)
 
     def _has_begun(self) -> bool:
         """Begin a fit that nobody announced; if that fails, say so and follow no further."""
@@ -338,9 +338,11 @@ class FitTracker:
             validate=validate,
             keep=keep,
             orbit_weights=self._orbit_weights,
-            # The last word of a fit is often of a round that waits already.
-            before=tuple(m for m in self._waiting if m.epoch != last["epoch"]),
         )
+
+    def _with_waiting(self, moment: Moment) -> Moment:
+        """Return a moment with those that wait, but for its own round."""
+        return replace(moment, before=tuple(m for m in self._waiting if m.epoch != moment.epoch))
 
     def finish(
         self,
@@ -370,7 +372,7 @@ class FitTracker:
             return False
         assert self._recording is not None  # noqa: S101 - it has begun
         last = self._told(x, epoch, state, chi2=chi2, gap_rel=gap_rel, objective=objective)
-        moment = self._moment(last, validate=True, keep=True)
+        moment = self._with_waiting(self._moment(last, validate=True, keep=True))
         self._finished, self._last = True, None
         if self._writer is not None:
             taken = self._writer.offer(moment)

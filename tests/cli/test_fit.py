@@ -52,7 +52,10 @@ def test_regularization_is_a_number_or_auto(populated, strength):
     ("options", "message"),
     [
         (["--regularization", "much"], "give a number, or auto"),
-        (["--orbit-weights", "nowhere.txt"], "nowhere.txt: there is no such file"),
+        (
+            ["--orbit-weights", "nowhere.txt"],
+            "nowhere.txt holds no plain numbers (there is no such file",
+        ),
         (["--max-memory-gb", "1e-6"], "this fit takes at least"),
         (["--gap", "0"], "gap_tolerance=0.0"),
         (["--method", "kaczmarz", "--regularization", "auto"], "needs method='exact'"),

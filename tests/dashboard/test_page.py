@@ -210,15 +210,6 @@ def test_the_map_offers_nothing_that_is_not_known_or_the_same_everywhere(galaxy_
     ]
 
 
-def test_a_file_replaced_while_the_map_is_made_is_no_end_of_the_page(galaxy_file, monkeypatch):
-    def fail(*_):
-        raise StoreError("gone for a moment")
-
-    monkeypatch.setattr("cubefit.dashboard.galaxy_map.read_template_masses", fail)
-    _, page = opened(galaxy_file)
-    assert "mass per spatial pixel (fit)" not in page.map.select.options
-
-
 def test_the_masses_stand_against_what_is_chosen(fitted):
     path, x = fitted
     _, page = opened(path)

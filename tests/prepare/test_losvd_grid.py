@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cubefit.errors import GridError
-from cubefit.prepare.losvd_grid import rebin_losvd, velocity_shares
+from cubefit.errors import ConfigError, GridError
+from cubefit.prepare.losvd_grid import rebin_losvd, velocities_of_step, velocity_shares
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -84,3 +84,21 @@ def test_steps_that_make_no_sense_are_told_with_those_that_do():
 def test_a_component_without_light_loses_none():
     vel = 10.0 * np.arange(-5, 6)
     assert rebin_losvd(np.zeros((2, 11, 1)), vel, vel[3:]).lost.tolist() == [0.0]
+
+
+LIBRARY_VEL = np.linspace(-900.0, 900.0, 37)
+
+
+@pytest.mark.parametrize("step", [10.0, 50.0, 60.0, 300.0])
+def test_velocities_of_a_step_cover_the_library_with_one_at_zero(step):
+    found = velocities_of_step(LIBRARY_VEL, step)
+    np.testing.assert_allclose(np.diff(found), step)
+    assert 0.0 in found
+    assert found[0] - 0.5 * step <= -925.0
+    assert found[-1] + 0.5 * step >= 925.0
+
+
+@pytest.mark.parametrize("step", [1e-5, 2.0, 1000.0])
+def test_steps_that_make_no_sense_are_refused_before_anything_is_made(step):
+    with pytest.raises(ConfigError, match=r"velocity_step = .* give from 2\.5 to 616\.667"):
+        velocities_of_step(LIBRARY_VEL, step)

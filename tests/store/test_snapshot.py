@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cubefit.store.snapshot import bright_pairs, read_given_spectra, read_snapshot, spread, told
+from cubefit.store.load import read_given_spectra
+from cubefit.store.snapshot import bright_pairs, read_snapshot, spread, told
 
 
 def test_models_shown_are_those_of_the_file(built, problem):

@@ -10,7 +10,7 @@ import typer
 
 from cubefit.cli.root import app, interruptible
 from cubefit.cli.work import AsJson, File, Quiet, Scheduler, Threads, Workers, cluster_of
-from cubefit.errors import EXIT_INTERRUPTED, ConfigError, InputError
+from cubefit.errors import EXIT_INTERRUPTED, ConfigError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,25 +33,12 @@ def regularization_of(text: str) -> float | Literal["auto"]:
 
 
 def weights_of(given: Path | None) -> NDArray[Any] | Literal["stored"] | None:
-    """Return the value of ``--orbit-weights``.
-
-    Raises
-    ------
-    InputError
-        If there is no such file, or it holds no numbers.
-    """
+    """Return the value of ``--orbit-weights``."""
     from cubefit.io.numbers import read_numbers
 
     if given is None:
         return None
-    if str(given) == "stored":
-        return "stored"
-    if not given.exists():
-        raise InputError(
-            f"--orbit-weights {given}: there is no such file: check the name, or say stored for "
-            "the weights of the inputs."
-        )
-    return read_numbers(given)
+    return "stored" if str(given) == "stored" else read_numbers(given)
 
 
 def as_object(file: Path, stats: dict[str, Any], n_weights: int) -> dict[str, Any]:

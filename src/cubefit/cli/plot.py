@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cubefit.cli.root import app, interruptible
-from cubefit.cli.work import AsJson, File, writing_to
+from cubefit.cli.work import AsJson, File
 from cubefit.errors import ConfigError, CubeFitError
 
 ALL: Final = "all"
@@ -125,16 +125,12 @@ def draw_into(
 
     if kind != ALL:
         require_figure_path(out)
-        figure = draw(kind, file, **choices)
-        with writing_to(out):
-            return [save_figure(figure, out)], {}
+        return [save_figure(draw(kind, file, **choices), out)], {}
     written, missing = [], {}
     for name, picture in draw_all(file, **choices):
         if isinstance(picture, CubeFitError):
             missing[name] = str(picture)
             continue
         out.mkdir(parents=True, exist_ok=True)
-        path = out / f"{name}.png"
-        with writing_to(path):
-            written.append(save_figure(picture, path))
+        written.append(save_figure(picture, out / f"{name}.png"))
     return written, missing

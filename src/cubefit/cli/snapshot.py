@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cubefit.cli.root import app, interruptible
-from cubefit.cli.work import AsJson, File, tell, writing_to
+from cubefit.cli.work import AsJson, File, tell
 
 
 @app.command()
@@ -35,15 +35,13 @@ def snapshot(
         from cubefit.live_fit_dashboard import render_dashboard, watch_dashboard
 
         if watch is None:
-            with writing_to(out):
-                written = render_dashboard(file, out)
+            written = render_dashboard(file, out)
             tell(
                 {"file": str(file), "written": [str(written)]},
                 f"{file}: drawn as {written}.",
                 as_json=as_json,
             )
             return
-        with writing_to(out):
-            for told in watch_dashboard(file, out, every_s=watch):
-                line = json.dumps({"file": str(file), "told": told}) if as_json else told
-                print(line, flush=True)
+        for told in watch_dashboard(file, out, every_s=watch):
+            line = json.dumps({"file": str(file), "told": told}) if as_json else told
+            print(line, flush=True)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from cubefit.cli.root import app, interruptible
-from cubefit.errors import CubeFitError, DependencyError, StoreError
+from cubefit.errors import DependencyError
 
 # Whether it can be read is ours to say: Typer would call it wrong usage.
 File = Annotated[Path, typer.Argument(help="CubeFit file.", readable=False)]
@@ -41,26 +41,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 def tell(told: Mapping[str, object], sentence: str, *, as_json: bool) -> None:
     """Print what a verb has to tell: an object for scripts, or a sentence."""
     print(json.dumps(told, indent=2) if as_json else sentence)
-
-
-@contextmanager
-def writing_to(path: Path) -> Iterator[None]:
-    """Name the file that was asked for where the disk does not take it, not the one beside it.
-
-    Raises
-    ------
-    StoreError
-        If the system refuses.
-    """
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, CubeFitError | BrokenPipeError):
-            raise
-        raise StoreError(
-            f"{path} cannot be written ({error.strerror or error}): make space on the disk, or "
-            "give a folder that you may write to."
-        ) from error
 
 
 @contextmanager
@@ -113,7 +93,10 @@ def build(
     Example: cubefit build cube.h5
     """
     with (
-        interruptible("run the same command again, finished tiles are kept."),
+        interruptible(
+            f"run the same command again{' without --overwrite' if overwrite else ''}, finished "
+            "tiles are kept."
+        ),
         cluster_of(scheduler, workers, threads) as client,
     ):
         from cubefit.hypercube_builder import build_hypercube

@@ -27,7 +27,7 @@ from cubefit.errors import CubeFitError
 from cubefit.inverse.means import spaxel_masses, spaxel_means
 from cubefit.live import Galaxy, Look
 from cubefit.live.sky import sky_of
-from cubefit.store.viewing import Weights, read_template_masses
+from cubefit.store.viewing import Weights
 
 Float = NDArray[np.float64]
 
@@ -69,8 +69,7 @@ class GalaxyMap:
         self.light = self.sky.spread(galaxy.flux, extensive=self.sky.has_positions)
         """Of each pixel, shape (nPix,)."""
         self._properties = galaxy.properties
-        self._masses = masses_of(galaxy)
-        self._scales = scales_of(galaxy, with_masses=self._masses is not None)
+        self._scales = scales_of(galaxy)
         self.select = Select(
             title="The galaxy (click a spaxel)",
             options=list(self._scales),
@@ -169,8 +168,8 @@ class GalaxyMap:
             name = MEANS[label]
             means = spaxel_means(share, light, self._properties[name].values)
             return sky.spread(10.0**means if name == "log_age" else means, extensive=False)
-        if label == MASS and self._masses is not None:
-            light = weights.x * self._masses
+        if label == MASS and galaxy.template_masses is not None:
+            light = weights.x * galaxy.template_masses
         return sky.spread(spaxel_masses(share, light), extensive=sky.has_positions)
 
     def _draw(self) -> None:
@@ -217,16 +216,7 @@ class GalaxyMap:
         self._picked.data = dict(zip(("x0", "y0", "x1", "y1"), outline.T, strict=True))
 
 
-def masses_of(galaxy: Galaxy) -> Float | None:
-    """Return the mass of one unit of each template, shape (P,), None where not known."""
-    try:
-        return read_template_masses(galaxy.path, galaxy.stamp)
-    except CubeFitError:
-        # The file is being replaced: the next look brings another galaxy, and another map.
-        return None
-
-
-def scales_of(galaxy: Galaxy, *, with_masses: bool) -> dict[str, Scale]:
+def scales_of(galaxy: Galaxy) -> dict[str, Scale]:
     """Return what there is to map, and how it is told."""
     scales = {LIGHT: Scale(f"Mean flux density [{galaxy.flux_unit}]", positive=True)}
     means = {
@@ -239,6 +229,6 @@ def scales_of(galaxy: Galaxy, *, with_masses: bool) -> dict[str, Scale]:
         if found is not None and (label != ALPHA or np.ptp(found.values) > 0):
             scales[label] = scale
     scales[MODEL_LIGHT] = scales[LIGHT]
-    if with_masses:
+    if galaxy.template_masses is not None:
         scales[MASS] = Scale("Mass [unit of template_masses]", positive=True)
     return scales

@@ -18,11 +18,9 @@ from cubefit.dashboard.spectrum import SpectrumPanel
 from cubefit.dashboard.tiles import TilesPanel
 from cubefit.errors import CubeFitError
 from cubefit.live import Galaxy, LiveFile, Look
+from cubefit.live.file import rest_after
 
 TICK_MS: Final = 1000
-REST: Final = 100.0
-"""Times the work of an update until the next one, likewise for `cubefit.live.file`."""
-LONGEST_REST_S: Final = 5.0
 
 
 class Page:
@@ -63,8 +61,8 @@ class Page:
         started = time.thread_time()
         if self._show(look):
             self._shown = look.number
-        rest_s = REST * (time.thread_time() - started)
-        self._next = time.monotonic() + min(max(rest_s, TICK_MS / 1000), LONGEST_REST_S)
+        rest_s = rest_after(time.thread_time() - started)
+        self._next = time.monotonic() + max(rest_s, TICK_MS / 1000)
 
     def _show(self, look: Look) -> bool:
         """Show a look; return whether all of it could be read."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cubefit.errors import ConfigError, InputError
+from cubefit.errors import InputError
 from cubefit.galaxy.settings import OrbitsTable
 from cubefit.io.numbers import read_numbers
 from cubefit.io.orbits import OrbitLibrary, orbit_format, read_orbits
 from cubefit.prepare.bundles import BundleBins, Bundling
-from cubefit.prepare.losvd_grid import FINEST
-from cubefit.spectra.grids import edges_of
+from cubefit.prepare.losvd_grid import velocities_of_step
 
 
 def orbit_library(table: OrbitsTable) -> OrbitLibrary:
@@ -51,26 +49,6 @@ def bundling_of(table: OrbitsTable) -> Bundling | None:
         radius_name=table.radius_name,
         circularity_name=table.circularity_name,
     )
-
-
-def velocities_of_step(vel: NDArray[np.float64], step: float) -> NDArray[np.float64]:
-    """Return bin centres of a wanted step that cover a velocity grid, one of them at zero.
-
-    Raises
-    ------
-    ConfigError
-        If the step is no share of the grid that makes sense.
-    """
-    edges = edges_of(vel)
-    finest, coarsest = float(vel[1] - vel[0]) / FINEST, float(edges[-1] - edges[0]) / 3.0
-    if not finest <= step <= coarsest:
-        raise ConfigError(
-            f"orbits.velocity_step = {step:g} km/s: the velocities of the library run from "
-            f"{edges[0]:g} to {edges[-1]:g} km/s in bins of {vel[1] - vel[0]:g}; give from "
-            f"{finest:g} to {coarsest:g}."
-        )
-    low, high = math.floor(edges[0] / step + 0.5), math.ceil(edges[-1] / step - 0.5)
-    return np.asarray(step * np.arange(low, high + 1))
 
 
 def as_arrays(library: OrbitLibrary) -> Mapping[str, NDArray[Any]]:

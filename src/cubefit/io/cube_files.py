@@ -13,7 +13,6 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from cubefit.errors import InputError
-from cubefit.io.fits_checksums import add_words, set_checksums
 from cubefit.io.result_files import appearing, set_card
 from cubefit.io.units import known_unit
 
@@ -134,22 +133,18 @@ def write_cube(
     StoreError
         If the disk does not take it.
     """
-    header, written, datasum = cube_header(cube, facts), 0, 0
-    set_checksums(header, datasum)
-    with (
-        appearing(path, (".fits", ".fit"), overwrite=overwrite) as partial,
-        partial.open("wb") as stream,
-    ):
-        stream.write(header.tostring().encode("ascii"))
-        for block in planes:
-            written += len(block)
-            values = np.ascontiguousarray(block, ">f4").data
-            datasum = add_words(datasum, values)
-            stream.write(values)
-        if written != cube.shape[0]:
-            raise InputError(f"{written} planes for a cube of {cube.shape[0]}: give all.")
-        stream.write(b"\0" * (-stream.tell() % BLOCK))
-        set_checksums(header, datasum)
-        stream.seek(0)
-        stream.write(header.tostring().encode("ascii"))
+    header, written = cube_header(cube, facts), 0
+    # Room for those that follow: a header that grows would move the data.
+    header["CHECKSUM"], header["DATASUM"] = "0" * 16, "0"
+    with appearing(path, (".fits", ".fit"), overwrite=overwrite) as partial:
+        with partial.open("wb") as stream:
+            stream.write(header.tostring().encode("ascii"))
+            for block in planes:
+                written += len(block)
+                stream.write(np.ascontiguousarray(block, ">f4").data)
+            if written != cube.shape[0]:
+                raise InputError(f"{written} planes for a cube of {cube.shape[0]}: give all.")
+            stream.write(b"\0" * (-stream.tell() % BLOCK))
+        with fits.open(partial, mode="update", memmap=True) as hdus:
+            hdus[0].add_checksum()
     return path

@@ -29,7 +29,7 @@ def number_rows(path: Path, due: str) -> list[list[float]]:
         lines = [line.partition("#")[0] for line in path.read_text(encoding="utf-8").splitlines()]
         rows = [[float(word) for word in line.replace(",", " ").split()] for line in lines]
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} holds no plain numbers ({error}): {due}.") from error
+        raise InputError(f"{path} holds no plain numbers ({reason_of(error)}): {due}.") from error
     return [row for row in rows if row]
 
 
@@ -53,4 +53,9 @@ def read_numbers(path: Path) -> NDArray[np.float64]:
     try:
         return np.asarray(np.load(path, allow_pickle=False), np.float64).ravel()
     except (OSError, ValueError, TypeError, EOFError) as error:
-        raise InputError(f"{path} holds no plain numbers ({error}): {due}.") from error
+        raise InputError(f"{path} holds no plain numbers ({reason_of(error)}): {due}.") from error
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a file could not be read, in words."""
+    return "there is no such file" if isinstance(error, FileNotFoundError) else str(error)

@@ -54,6 +54,11 @@ class Look:
         return None if self.weights is None else self.weights.orbit_weights
 
 
+def rest_after(work_s: float) -> float:
+    """Return how long to rest from some work for viewers, s."""
+    return min(REST * work_s, LONGEST_REST_S)
+
+
 class Fingerprint(NamedTuple):
     """What differs when a file was written to."""
 
@@ -138,8 +143,7 @@ class LiveFile:
                 self._galaxy = looked_at(self.path, read_galaxy)
             started = time.thread_time()  # Not what it waits for the writer: that costs nobody.
             look = looked_at(self.path, self._look_inside)
-            cost_s = time.thread_time() - started
-            self._rested = time.monotonic() + min(REST * cost_s, LONGEST_REST_S)
+            self._rested = time.monotonic() + rest_after(time.thread_time() - started)
         except CubeFitError as error:
             return self._problem(str(error))
         return look

@@ -68,6 +68,8 @@ class Galaxy:
     template_shape: tuple[int, ...]
     template_light: Float
     """Mean flux density of one unit of each template, shape (P,)."""
+    template_masses: Float | None
+    """Mass of one unit of each template, shape (P,)."""
     component_properties: dict[str, Float]
     """What is known of the components, shape (C,) each, by name with unit."""
     model: SpaxelModel
@@ -155,6 +157,7 @@ def read_galaxy(path: Path) -> Galaxy:
             axes=axes_of(axes),
             template_shape=shape,
             template_light=read_template_light(file),
+            template_masses=read_optional(file, schema.TEMPLATE_MASS),
             component_properties=read_component_properties(file),
             model=SpaxelModel(
                 file[schema.TEMPLATES.path][()], grids.tem_pix, grids.obs_pix, grids.vel_pix

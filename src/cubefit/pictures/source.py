@@ -26,9 +26,8 @@ from cubefit.store import schema
 from cubefit.store.digests import digest_of_models
 from cubefit.store.handle import reading
 from cubefit.store.history import History, read_history
-from cubefit.store.load import read_grids, read_observed
+from cubefit.store.load import read_given_spectra, read_grids, read_observed
 from cubefit.store.results import has_model_cube, model_cube_stamp, read_model_cube
-from cubefit.store.snapshot import read_given_spectra
 
 Float = NDArray[np.float64]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from cubefit.errors import GridError
+from cubefit.errors import ConfigError, GridError
 from cubefit.spectra.grids import edges_of, require_velocities, step_of
 
 if TYPE_CHECKING:
@@ -49,6 +50,26 @@ def velocity_shares(
     left = np.maximum(old_edges[:-1, None], new_edges[:-1])
     right = np.minimum(old_edges[1:, None], new_edges[1:])
     return np.asarray(np.clip(right - left, 0.0, None) / np.diff(old_edges)[:, None])
+
+
+def velocities_of_step(vel: NDArray[np.float64], step: float) -> NDArray[np.float64]:
+    """Return bin centres of a wanted step that cover a velocity grid, one of them at zero.
+
+    Raises
+    ------
+    ConfigError
+        If the step is no share of the grid that makes sense.
+    """
+    edges = edges_of(vel)
+    finest, coarsest = float(vel[1] - vel[0]) / FINEST, float(edges[-1] - edges[0]) / 3.0
+    if not finest <= step <= coarsest:
+        raise ConfigError(
+            f"velocity_step = {step:g} km/s: the velocities of the library run from "
+            f"{edges[0]:g} to {edges[-1]:g} km/s in bins of {vel[1] - vel[0]:g}; give from "
+            f"{finest:g} to {coarsest:g}."
+        )
+    low, high = math.floor(edges[0] / step + 0.5), math.ceil(edges[-1] / step - 0.5)
+    return np.asarray(step * np.arange(low, high + 1))
 
 
 def rebin_losvd(

@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cubefit.errors import InputError
+from cubefit.errors import InputError, StoreError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,6 +47,8 @@ def save_figure(figure: Figure, path: Path) -> Path:
     ------
     InputError
         If the suffix is another one, or the folder does not exist.
+    StoreError
+        If the disk does not take it.
     """
     path = Path(path)
     require_figure_path(path)
@@ -55,6 +57,11 @@ def save_figure(figure: Figure, path: Path) -> Path:
     try:
         figure.savefig(partial, format=suffix[1:], dpi=PNG_DPI)
         partial.replace(path)
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be written ({error.strerror or error}): make space on the disk, or "
+            "give a folder that you may write to."
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
     return path

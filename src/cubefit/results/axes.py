@@ -10,15 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubefit.errors import InputError
+from cubefit.inputs.axes import our_name
 
 Float = NDArray[np.float64]
 
-ALIASES: Final = {
-    "metal": ("metal", "metals", "metallicity", "[m/h]", "m/h", "mh"),
-    "age": ("age", "ages"),
-    "alpha": ("alpha", "alphas", "[alpha/fe]", "alpha/fe", "[a/fe]"),
-}
-"""Our names of axes, and what files call them; case does not count."""
 UNITS: Final = {"metal": "dex", "age": "Gyr", "alpha": "dex"}
 LONG_NAMES: Final = {"metal": "[M/H]", "age": "age", "alpha": "[alpha/Fe]"}
 RESERVED: Final = frozenset({"component", "population", "spaxel", "pixel", "x", "y"})
@@ -64,7 +59,7 @@ def axes_of(values: Mapping[str, Sequence[float]]) -> tuple[Axis, ...]:
     """
     axes: list[Axis] = []
     for name, numbers in values.items():
-        ours = next((k for k, known in ALIASES.items() if name.lower() in known), name)
+        ours = our_name(name)
         if ours in {axis.name for axis in axes}:
             ours = name
         if ours in RESERVED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -198,6 +199,18 @@ def read_used(file: h5py.File, spaxels: Rows = ALL) -> NDArray[np.bool_]:
         return np.broadcast_to(pixels, (np.arange(n_spaxels)[spaxels].size, n_pixels))
     require_fitting("voxel_mask", file[voxels], (n_spaxels, n_pixels), boolean=True)
     return np.asarray(file[voxels][spaxels] & pixels)
+
+
+def read_given_spectra(file: h5py.File, spaxels: Sequence[int]) -> NDArray[np.float64]:
+    """Return the spectra of some spaxels, (n, L), NaN where the mask of the voxels leaves one out.
+
+    What the mask of all spaxels leaves out, such as emission lines, stays as given.
+    """
+    cube, voxels = file[schema.DATA_CUBE.path], file.get(schema.VOXEL_MASK.path)
+    spectra = np.empty((len(spaxels), cube.shape[1]))
+    for row, s in zip(spectra, spaxels, strict=True):
+        row[:] = cube[s] if voxels is None else np.where(voxels[s], cube[s], np.nan)
+    return spectra
 
 
 def read_spaxels_in_use(file: h5py.File) -> NDArray[np.bool_]:

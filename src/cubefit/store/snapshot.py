@@ -12,11 +12,17 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from cubefit.inputs.axes import our_name
 from cubefit.spectra.grids import step_of
 from cubefit.store import schema
 from cubefit.store.compress import require_filters
 from cubefit.store.handle import reading
-from cubefit.store.load import read_grids, read_used, require_rebin_products
+from cubefit.store.load import (
+    read_given_spectra,
+    read_grids,
+    read_used,
+    require_rebin_products,
+)
 from cubefit.store.shards import stored_models
 from cubefit.store.tiles import CubeStatus, read_status
 
@@ -25,17 +31,11 @@ Float = NDArray[np.float64]
 BRIGHT_ENOUGH: Final = 0.25
 """Share of the most light of a component that another spaxel must have to be shown instead."""
 TOLD_AXES: Final = {
-    "[M/H] {:.3g}": {"metal", "metals", "metallicity", "[m/h]", "m/h", "mh"},
-    "{:.3g} Gyr": {"age", "ages"},
-    "[\N{GREEK SMALL LETTER ALPHA}/Fe] {:.3g}": {
-        "alpha",
-        "alphas",
-        "[alpha/fe]",
-        "alpha/fe",
-        "[a/fe]",
-    },
+    "metal": "[M/H] {:.3g}",
+    "age": "{:.3g} Gyr",
+    "alpha": "[\N{GREEK SMALL LETTER ALPHA}/Fe] {:.3g}",
 }
-"""How the values of template axes are told, and what files call the axes; case does not count."""
+"""How the values of template axes are told, by our names of these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,22 +141,10 @@ def template_labels(file: h5py.File, populations: list[int]) -> list[str]:
 
 def told(axis: str, value: float) -> str:
     """Return the value of a template axis, with what is known of its unit."""
-    for form, names in TOLD_AXES.items():
-        if axis.lower() in names and (value > 0 or "Gyr" not in form):  # Else it is a logarithm.
-            return form.format(value)
+    name = our_name(axis)
+    if name in TOLD_AXES and (value > 0 or name != "age"):  # Else it is a logarithm.
+        return TOLD_AXES[name].format(value)
     return f"{axis} {value:g}"
-
-
-def read_given_spectra(file: h5py.File, spaxels: Sequence[int]) -> Float:
-    """Return the spectra of some spaxels, (n, L), NaN where the mask of the voxels leaves one out.
-
-    What the mask of all spaxels leaves out, such as emission lines, stays as given.
-    """
-    cube, voxels = file[schema.DATA_CUBE.path], file.get(schema.VOXEL_MASK.path)
-    spectra = np.empty((len(spaxels), cube.shape[1]))
-    for row, s in zip(spectra, spaxels, strict=True):
-        row[:] = cube[s] if voxels is None else np.where(voxels[s], cube[s], np.nan)
-    return spectra
 
 
 def read_spectra(file: h5py.File, triples: Sequence[tuple[int, int, int]]) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from cubefit.store import schema
 from cubefit.store.checkpoints import read_checkpoint
 from cubefit.store.file_status import FitState
 from cubefit.store.handle import looked_at, reading
-from cubefit.store.load import input_stamp, read_optional, read_orbit_weights
+from cubefit.store.load import input_stamp, read_orbit_weights
 from cubefit.store.results import own_normalization
 
 Float = NDArray[np.float64]
@@ -104,11 +104,6 @@ def read_share(path: Path, stamp: str, normalization: Normalization) -> Float:
         )
 
     return read_of(path, stamp, amplitudes)
-
-
-def read_template_masses(path: Path, stamp: str) -> Float | None:
-    """Return the mass of one unit of each template, shape (P,), None where not known."""
-    return read_of(path, stamp, lambda file: read_optional(file, schema.TEMPLATE_MASS))
 
 
 def spectrum_of(file: h5py.File, spaxel: int) -> SpaxelSpectrum:
