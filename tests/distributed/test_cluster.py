@@ -83,6 +83,28 @@ def test_workers_that_die_of_the_same_task_are_named(file_to_fit):
             session.cluster.result(future)
 
 
+class FailsAsPatienceEnds:
+    """A future that fails while it is waited for."""
+
+    key = "fit"
+
+    def __init__(self, error):
+        self.status, self._error = "pending", error
+
+    def result(self, timeout):
+        if self.status == "error":
+            assert timeout is None
+            raise self._error
+        self.status = "error"
+        raise TimeoutError(f"timed out after {timeout} s.")
+
+
+@pytest.mark.parametrize("error", [TimeoutError("of the task"), ZeroDivisionError("of the task")])
+def test_what_fails_as_patience_ends_fails_for_its_own_reason(session, error):
+    with pytest.raises(type(error), match="of the task"):
+        session.cluster.result(FailsAsPatienceEnds(error))
+
+
 def fill(held):
     """Take more memory than the worker may, for longer than its nanny needs to see it."""
     taken = np.ones(100_000_000)

@@ -123,10 +123,12 @@ class Cluster:
         """
         look = self.patience()
         while True:
+            # It may fail in the moment in which our own patience ends.
+            has_failed = future.status == "error"
             try:
-                return future.result(timeout=POLL_S)
+                return future.result(timeout=None if has_failed else POLL_S)
             except TimeoutError:
-                if future.status == "error":
+                if has_failed:
                     raise
             except KilledWorker as error:
                 raise self._killed(error) from error
