@@ -1,4 +1,4 @@
-"""PowerBin is no free software and not installed for tests: what is called like it stands in."""
+"""What PowerBin gets and gives; where its own bins would hide that, something stands in for it."""
 
 import sys
 from types import ModuleType, SimpleNamespace
@@ -37,6 +37,33 @@ def test_bins_are_numbered_without_gaps_and_pixels_left_out_are_in_none(calls):
     np.testing.assert_array_equal(xy[:, 0], X[used])
     assert (target, verbose) == (16.0, 0)
     assert capacity(np.array([0, 1])) == pytest.approx(18.0)
+
+
+def exponential_disc(n):
+    x, y = (a.ravel() - (n - 1) / 2 for a in np.meshgrid(np.arange(n), np.arange(n)))
+    return x, y, 100.0 * np.exp(-6.0 * np.hypot(x, 1.5 * y) / n), np.ones(n * n)
+
+
+@pytest.mark.parametrize("target_sn", [10.0, 60.0])
+def test_the_package_makes_bins_of_the_target(target_sn):
+    x, y, signal, noise = exponential_disc(30)
+    found = power_bins(x, y, signal, noise, target_sn)
+    members = [np.flatnonzero(found == k) for k in range(found.max() + 1)]
+    reached = np.array([bin_signal_to_noise(signal, noise)(m) for m in members])
+    several = np.array([m.size > 1 for m in members])
+    assert several.sum() > 20
+    assert np.median(reached[several]) == pytest.approx(target_sn, rel=0.1)
+    assert (reached[~several] > 0.8 * target_sn).all()
+
+
+def test_pixels_that_have_the_target_alone_stay_alone():
+    found = power_bins(X, Y, SIGNAL, NOISE, 1.0)
+    assert np.sort(found).tolist() == list(range(8))
+
+
+def test_what_is_too_little_for_two_bins_is_one():
+    found = power_bins(X, Y, SIGNAL, NOISE, 7.9, pixels=X > 0)
+    assert found.tolist() == [-1, 0, 0, 0, 0, 0, 0, 0]
 
 
 def test_signal_to_noise_of_a_bin_knows_shared_noise():

@@ -41,6 +41,31 @@ def test_bins_make_components_of_weighted_orbits_only():
     assert bundled.weights.tolist() == [15.0]
 
 
+def test_light_of_merged_bins_adds_up():
+    random = np.random.default_rng(2)
+    library = checked_library(
+        "here",
+        **arrays(
+            losvd=random.random((4, V, C)),
+            binnum=np.array([0, 1, -1, 2, 3]),
+            x=np.zeros(5),
+            y=np.zeros(5),
+        ),
+    )
+    merged = library.with_merged_bins(np.array([1, 0, -1, 1]))
+    np.testing.assert_array_equal(merged.losvd[0], library.losvd[1])
+    np.testing.assert_allclose(merged.losvd[1], library.losvd[0] + library.losvd[3], rtol=1e-6)
+    assert merged.losvd.dtype == np.float32
+    assert merged.binnum.tolist() == [1, 0, -1, -1, 1]
+    assert merged.weights is library.weights
+
+
+@pytest.mark.parametrize("new", [[0, 1, 2], [0, 2], [-1, -1]])
+def test_refuses_bins_that_do_not_fit(new):
+    with pytest.raises(InputError, match="give the new bin of each of 2 bins"):
+        checked_library("here", **arrays()).with_merged_bins(np.array(new))
+
+
 def test_another_velocity_grid_keeps_the_light():
     library = checked_library("here", **arrays())
     wide = library.on_velocities(35.0 * np.arange(-3, 4))

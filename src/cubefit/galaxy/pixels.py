@@ -37,6 +37,18 @@ class SkyPixels:
     image: ImagePlane | None
     """That they are of, where they are of one."""
 
+    def with_merged_bins(self, merged: NDArray[np.int32]) -> SkyPixels:
+        """Return the pixels in merged bins, see `cubefit.prepare.merged_bins.merge_bins`."""
+        binnum = merged[self.binnum]
+        kept = binnum >= 0
+        return SkyPixels(
+            of_cube=np.where(self.of_cube >= 0, merged[self.of_cube], -1).astype(np.int32),
+            x=self.x[kept],
+            y=self.y[kept],
+            binnum=binnum[kept],
+            image=self.image,
+        )
+
 
 def sky_pixels(cube: IFUCube, table: CubeTable, bins: BinsTable, orbits: OrbitLibrary) -> SkyPixels:
     """Return the bin of each spectrum of a cube, from a file of bins, else from the orbits.

@@ -28,6 +28,7 @@ from cubefit.io.npz import open_npz, write_npz
 from cubefit.io.orbits import OrbitLibrary, orbit_files, read_orbits
 from cubefit.io.ssp import ssp_files
 from cubefit.observation import Observation
+from cubefit.prepare.adaptive_bins import require_power_bin
 from cubefit.progress import visible_log
 from cubefit.store.handle import reading
 from cubefit.store.load import input_stamp
@@ -81,6 +82,8 @@ class GalaxyRun:
         """Do what is not done yet, or that part of it that comes before the fit."""
         orbits = self._orbits()
         spectra = self._spectra(orbits)
+        if "merged" in spectra:
+            orbits = orbits.with_merged_bins(spectra["merged"])
         templates = self._templates(orbits, spectra)
         self._checks(orbits, spectra, templates)
         stats = {} if check_only else self._fit(orbits, spectra, templates)
@@ -296,9 +299,9 @@ def inputs_of(path: Path) -> str:
 
 
 def spectrum_arrays(found: Prepared) -> Arrays:
-    """Return spectra as arrays by name; without ``noise`` where there is none."""
+    """Return spectra as arrays by name; without ``noise`` or ``merged`` where there is none."""
     names = ("flux", "noise", "mask", "obs_pix", "x", "y", "binnum", "light", "fwhm_wave", "fwhm")
-    arrays = {name: getattr(found, name) for name in names}
+    arrays = {name: getattr(found, name) for name in (*names, "merged")}
     return {name: array for name, array in arrays.items() if array is not None}
 
 
@@ -347,6 +350,8 @@ def run_galaxy(
         settings = read_settings(settings)
     require_apart(settings)
     require_there(settings)
+    if settings.bins.target_sn is not None:
+        require_power_bin()
     folder = Path(settings.galaxy.out)
     folder.mkdir(parents=True, exist_ok=True)
     with sole_run(folder), visible_log(verbose):

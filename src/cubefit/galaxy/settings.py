@@ -163,6 +163,14 @@ class BinsTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             examples=[0.1],
         ),
     ] = None
+    target_sn: Annotated[
+        Positive | None,
+        Meta(
+            description="Merge bins, in cube and orbits alike, until each has about this S/N per "
+            "pixel of wavelength; needs cubefit[binning]; default not.",
+            examples=[100.0],
+        ),
+    ] = None
 
 
 class OrbitsTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,14 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubefit.errors import ConfigError, InputError
-from cubefit.galaxy.pixels import SkyPixels, sky_pixels, wave_axis
+from cubefit.galaxy.pixels import SkyPixels, holds_bins, sky_pixels, wave_axis
 from cubefit.galaxy.settings import BinsTable, CubeTable
 from cubefit.io.cubes import IFUCube, read_cube
 from cubefit.io.orbits import OrbitLibrary
 from cubefit.observation import Observation
+from cubefit.prepare.adaptive_bins import bin_signal_to_noise
 from cubefit.prepare.air import in_medium
 from cubefit.prepare.binning import binned
 from cubefit.prepare.continuum import flattened
+from cubefit.prepare.merged_bins import merge_bins
 from cubefit.prepare.observed_rebin import ln_grid, log_rebinned, noise_chi2
 from cubefit.prepare.rest_frame import in_rest_frame
 from cubefit.prepare.selection import WhiteLight, select_pixels, white_light
@@ -62,13 +64,15 @@ class Prepared:
     """Chi2 per voxel that noise alone leaves of a perfect model; see `log_rebinned`."""
     pixel_angstrom: float
     """Median width of the cube's pixels, observed."""
+    merged: NDArray[np.int32] | None
+    """New bin of each bin of the orbit library, shape (S of that,); None where they stay."""
     observation: Observation
 
 
 def prepare_spectra(
     table: CubeTable, bins: BinsTable, orbits: OrbitLibrary, *, redshift: float
 ) -> Prepared:
-    """Return the spectra of a cube in the bins of an orbit library.
+    """Return the spectra of a cube in the bins of an orbit library, or in merged ones.
 
     Parameters
     ----------
@@ -93,6 +97,9 @@ def prepare_spectra(
         cube = whole.trimmed(observed_range(table.wave_range, medium, to_take_out))
     pixels = sky_pixels(cube, table, bins, orbits)
     light = white_light(cube.blocks(), cube.wave)
+    merged = merged_bins(cube, table, bins, pixels, light)
+    if merged is not None:
+        pixels = pixels.with_merged_bins(merged)
     observed = observed_spectra(cube, medium, table, pixels.of_cube, light)
     rest = in_rest_frame(observed, z=to_take_out, to_medium=medium)
     obs_pix = ln_grid(rest.wave_edges, wave_range=table.wave_range, velscale_kms=table.velscale_kms)
@@ -113,6 +120,7 @@ def prepare_spectra(
         fwhm=np.empty(0) if whole.fwhm is None else np.asarray(whole.fwhm, np.float64),
         noise_chi2=noise_chi2(rest, ln_edges) if spectra.has_noise else math.nan,
         pixel_angstrom=observed_pixel(rest, redshift),
+        merged=merged,
         observation=Observation(
             flux_unit=cube.unit,
             pixel_unit="arcsec",
@@ -187,6 +195,55 @@ def observed_spectra(
             len(found.mask),
         )
     return found
+
+
+def merged_bins(
+    cube: IFUCube, table: CubeTable, bins: BinsTable, pixels: SkyPixels, light: WhiteLight
+) -> NDArray[np.int32] | None:
+    """Return the new bin of each bin, where the settings want bins of a signal to noise."""
+    if bins.target_sn is None:
+        return None
+    if holds_bins(cube):
+        raise ConfigError(
+            f"bins.target_sn = {bins.target_sn:g}: {cube.source} is binned already: leave it out, "
+            "or give the cube of pixels."
+        )
+    inside = pixels.of_cube >= 0
+    of_pixels = WhiteLight(
+        signal=light.signal[inside],
+        noise=light.noise[inside],
+        good_share=light.good_share[inside],
+    )
+    use = chosen_pixels(light, cube, table)[inside] & (of_pixels.noise > 0)
+    merged = merge_bins(
+        pixels.binnum,
+        pixels.x,
+        pixels.y,
+        of_pixels,
+        bins.target_sn,
+        covariance=table.covariance,
+        min_share=table.min_share,
+        pixels=use,
+    )
+    left_out = int((merged < 0).sum())
+    if left_out:
+        logger.warning(
+            "%d of %d bins are left out: too little of their light can be used.",
+            left_out,
+            merged.size,
+        )
+    sn_of = bin_signal_to_noise(of_pixels.signal, of_pixels.noise, covariance=table.covariance)
+    new = merged[pixels.binnum]
+    reached = [sn_of(np.flatnonzero((new == k) & use)) for k in range(merged.max() + 1)]
+    logger.info(
+        "spectra: %d bins merged into %d, of S/N %.3g to %.3g, median %.3g.",
+        merged.size - left_out,
+        len(reached),
+        min(reached),
+        max(reached),
+        np.median(reached),
+    )
+    return merged
 
 
 def chosen_pixels(light: WhiteLight, cube: IFUCube, table: CubeTable) -> NDArray[np.bool_]:

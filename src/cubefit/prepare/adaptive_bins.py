@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -95,16 +96,32 @@ def power_bins(
             f"All {used.size} pixels together have an S/N of {reached:.3g}, less than "
             f"target_sn={target_sn:g}: lower it, or use more pixels."
         )
-    found = _power_bin_class()(
-        np.column_stack((x[used], y[used])),
-        lambda members: sn_of(members) ** 2,
-        float(target_sn) ** 2,
-        verbose=0,
-    )
     binnum = np.full(x.size, -1, np.int32)
+    power_bin = _power_bin_class()
+    # What needs no choice is refused by the package: light for one bin alone, or for all of them.
+    if reached**2 < 2.0 * target_sn**2:
+        binnum[used] = 0
+        return binnum
+    if (signal_used > target_sn * noise_used).all():
+        binnum[used] = np.arange(used.size)
+        return binnum
+    with warnings.catch_warnings():
+        # It states the scatter of the bins of many pixels even where there are none.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        found = power_bin(
+            np.column_stack((x[used], y[used])),
+            lambda members: sn_of(members) ** 2,
+            float(target_sn) ** 2,
+            verbose=0,
+        )
     # The package may leave numbers out where a bin has lost all its pixels.
     binnum[used] = np.unique(np.asarray(found.bin_num), return_inverse=True)[1]
     return binnum
+
+
+def require_power_bin() -> None:
+    """Raise DependencyError if PowerBin is not installed."""
+    _power_bin_class()
 
 
 def _power_bin_class() -> Any:

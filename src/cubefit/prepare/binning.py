@@ -153,6 +153,22 @@ def bin_centres(x: Float, y: Float, binnum: Int, light: Float | None = None) -> 
     return members @ (weights * x) / total, members @ (weights * y) / total
 
 
+def bins_with_light(
+    binnum: Int, good: NDArray[np.bool_], light: Float, *, min_share: float = MIN_SHARE
+) -> NDArray[np.bool_]:
+    """Return which bins keep ``min_share`` of their light in the good pixels, shape (S,).
+
+    Parameters
+    ----------
+    binnum, light, min_share
+        As in `binned`.
+    good : ndarray of bool, shape (nPix,)
+        Which pixels can be used.
+    """
+    bins = _Bins.of(binnum, light, 0.0, min_share)
+    return bins.kept(good.astype(np.float64)[:, None])[2][:, 0]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Bins:
     members: csr_array
@@ -182,15 +198,19 @@ class _Bins:
     ) -> tuple[Float, Float, NDArray[np.bool_]]:
         """Return flux, noise and mask (S, n) of some wavelengths (nPix, n)."""
         is_good = good.astype(np.float64)
-        n_good = self.members @ is_good
-        share = np.where(n_good == self.n_pixels, 1.0, self.shares @ is_good)
-        mask = (n_good > 0) & (share >= self.min_share * (1.0 - SHARE_ROUNDING))
+        n_good, share, mask = self.kept(is_good)
         scale = np.divide(1.0, share, out=np.zeros(share.shape), where=mask)
         total = self.members @ np.where(good, flux, 0.0).astype(np.float64)
         variance = self.members @ np.where(good, noise, 0.0).astype(np.float64) ** 2
         shared_noise = 1.0 + self.covariance * np.log10(np.maximum(n_good, 1.0))
         noise_of_bin = np.where(mask, np.sqrt(variance) * shared_noise * scale, 0.0)
         return np.where(mask, total * scale, 0.0), noise_of_bin, mask
+
+    def kept(self, is_good: Float) -> tuple[Float, Float, NDArray[np.bool_]]:
+        """Return number of good pixels, their share of the light, where it is enough: (S, n)."""
+        n_good = self.members @ is_good
+        share = np.where(n_good == self.n_pixels, 1.0, self.shares @ is_good)
+        return n_good, share, (n_good > 0) & (share >= self.min_share * (1.0 - SHARE_ROUNDING))
 
 
 def _pixel_weights(members: csr_array, light: Float | None) -> Float:

@@ -71,6 +71,36 @@ class OrbitLibrary:
             properties={name: bundles.mean(values) for name, values in self.properties.items()},
         )
 
+    def with_merged_bins(self, merged: NDArray[np.integer]) -> OrbitLibrary:
+        """Return the library with its spatial bins merged: their light adds up.
+
+        Parameters
+        ----------
+        merged : ndarray of int, shape (S,)
+            New bin of each bin, from 0 without gaps; -1 leaves it out. See
+            `cubefit.prepare.merged_bins.merge_bins`.
+
+        Raises
+        ------
+        InputError
+            If it does not fit.
+        """
+        S, V, C = self.losvd.shape
+        new = np.unique(merged[merged >= 0])
+        if merged.shape != (S,) or not new.size or not np.array_equal(new, np.arange(new.size)):
+            raise InputError(
+                f"merged has shape {merged.shape} and names {new.size} bins up to "
+                f"{new.max(initial=-1)}: give the new bin of each of {S} bins, from 0 without gaps."
+            )
+        losvd = np.empty((new.size, V, C), np.float32)
+        for number in new:
+            self.losvd[merged == number].sum(axis=0, dtype=np.float64, out=losvd[number])
+        return replace(
+            self,
+            losvd=losvd,
+            binnum=np.where(self.binnum >= 0, merged[self.binnum], -1).astype(np.int32),
+        )
+
     def on_velocities(self, vel: ArrayLike, *, max_lost: float = 1e-3) -> OrbitLibrary:
         """Return the library on another velocity grid, see `cubefit.prepare.losvd_grid`.
 
