@@ -94,6 +94,8 @@ def titles(figure):
         ("age-map", "log_age_by_light", "Geometric mean age [Gyr]"),
         ("metallicity-map", "metal_by_light", "Mean [M/H] [dex]"),
         ("alpha-map", "alpha_by_light", r"Mean [$\alpha$/Fe] [dex]"),
+        ("velocity-map", "velocity_by_light", "Mean velocity [km/s]"),
+        ("dispersion-map", "dispersion_by_light", "Velocity dispersion [km/s]"),
         ("light-map", "light", "Light per pixel [data unit]"),
         ("mass-map", "mass", "Mass per pixel [mass unit]"),
     ],
@@ -116,7 +118,7 @@ def test_axes_have_the_units_of_the_file(rich, fitted, tmp_path):
     rich.populate(path, datacube=data, observation=seen)
     figure = draw("light-map", path)
     assert figure.axes[0].get_xlabel() == "x [arcsec]"
-    assert figure.axes[1].get_ylabel() == "Light per pixel [10⁻²⁰ erg s⁻¹ cm⁻² Å⁻¹]"
+    assert figure.axes[1].get_ylabel() == "Light per pixel\n[10⁻²⁰ erg s⁻¹ cm⁻² Å⁻¹]"
     upper = draw("spectra", path).axes[0]
     assert upper.get_ylabel() == "Flux density\n[10⁻²⁰ erg s⁻¹ cm⁻² Å⁻¹]"
 
@@ -147,7 +149,33 @@ def test_maps_can_be_weighted_by_mass(fitted, result):
 
 def test_all_maps_stand_on_one_page(fitted):
     figure = draw("maps", fitted)
-    assert sum(bool(axes.images) for axes in figure.axes) == 5
+    assert sum(bool(axes.images) for axes in figure.axes) == 7
+
+
+def test_long_titles_stand_in_lines(fitted):
+    figure = draw("light-map", fitted, components=[0, 2, 4], ages=[0.5, 4.0], metals=[-1.5, 0.5])
+    (title,) = titles(figure)
+    assert title == "Components 0, 2, 4, ages 0.5 to 4 Gyr,\n[M/H] -1.5 to 0.5"
+    figure.draw_without_rendering()
+    assert figure.get_tightbbox().x1 <= figure.get_figwidth()
+
+
+def test_colours_of_velocities_are_even_about_zero(fitted):
+    low, high = draw("velocity-map", fitted).axes[0].images[0].get_clim()
+    assert low == -high < 0
+
+
+def test_maps_can_be_of_some_populations(fitted, result):
+    figure = draw("velocity-map", fitted, components=[1, 2], ages=[0.5, 4.0], metals=[-1.5, 0.0])
+    young = result.selected([1, 2], ages=(0.5, 4.0), metals=(-1.5, 0.0))
+    expected = young.images()["velocity_by_light"].values
+    np.testing.assert_array_equal(image_of(figure).filled(np.nan), expected)
+    told = "Weighted by light; components 1-2,\nages 0.5 to 4 Gyr, [M/H] -1.5 to 0"
+    assert titles(figure) == [told]
+    assert titles(draw("light-map", fitted, ages=[0.5, 4.0])) == ["Ages 0.5 to 4 Gyr"]
+    assert titles(draw("age-metallicity", fitted, metals=[-1.0, 0.0])) == [
+        "[M/H] -1 to 0 (dot: mean)"
+    ]
 
 
 def test_maps_can_be_of_some_components(fitted, result):
@@ -373,6 +401,10 @@ def test_templates_of_one_alpha_have_no_map_of_it(make_problem, tmp_path):
         ("age-map", {"components": [5]}, "components 5 are not in .*: it has 0 to 4"),
         ("age-map", {"components": []}, "at least one"),
         ("age-map", {"components": [1, 1]}, "each once"),
+        ("age-map", {"ages": [4.0, 1.0]}, "give the lower end of a range, and the upper"),
+        ("age-map", {"ages": [1.0]}, "give the lower end of a range, and the upper"),
+        ("age-map", {"ages": [11.0, 12.0]}, "age 11 to 12 Gyr holds no template"),
+        ("prefit", {"metals": [0.0, 1.0]}, "does not heed metals"),
         ("spectra", {"spaxels": [7]}, "spaxels 7 are not in .*: it has 0 to 6"),
     ],
 )

@@ -36,6 +36,7 @@ def run(*arguments, **options):
     ("kind", "options"),
     [
         ("age-map", ["--components", "0,2-3", "--pixel-unit", "kpc", "--width", "4"]),
+        ("velocity-map", ["--ages", "0.5,4", "--metals", "-1.5,0.5"]),
         ("spectra", ["--spaxels", "1,3"]),
         ("trends", ["--property", "radius", "--by", "light"]),
     ],
@@ -90,6 +91,8 @@ def test_kinds_are_listed_and_in_the_help():
         (["maps", "-o", "none/a.png"], "create the folder none first"),
         (["maps", "-o", "/proc/a.png"], "Error: /proc/a.png cannot be written ("),
         (["maps", "-o", "a.png", "--components", "3-1"], "such as 0,3-5"),
+        (["maps", "-o", "a.png", "--ages", "3"], "--ages 3: give both ends of a range"),
+        (["maps", "-o", "a.png", "--metals", "a,b"], "--metals a,b: give both ends of a range"),
         (["maps", "-o", "a.png", "--spaxels", "1"], "does not heed spaxels"),
         (["mass-map", "-o", "a.png"], "does not know the mass of its templates"),
     ],

@@ -10,7 +10,7 @@ from bokeh.events import Tap
 
 from cubefit.dashboard import Page
 from cubefit.dashboard.curves import MOST_POINTS, in_good_unit, points
-from cubefit.dashboard.style import TONES
+from cubefit.dashboard.style import SIGNED_PALETTE, TONES
 from cubefit.errors import StoreError
 from cubefit.fit_tracker import FitTracker
 from cubefit.hypercube_builder import build_hypercube
@@ -186,6 +186,14 @@ def test_the_map_offers_what_can_be_known_and_names_it(galaxy_problem, tmp_path)
             "Mean [alpha/Fe] [dex]",
             spaxels["alpha_by_light"].values[bins],
         ),
+        "mean velocity, by light (fit) [km/s]": (
+            "Mean velocity [km/s]",
+            spaxels["velocity_by_light"].values[bins],
+        ),
+        "velocity dispersion, by light (fit) [km/s]": (
+            "Velocity dispersion [km/s]",
+            spaxels["dispersion_by_light"].values[bins],
+        ),
         "light per spatial pixel (fit)": ("Mean flux density [mJy]", images["light"].values),
         "mass per spatial pixel (fit)": ("Mass [unit of template_masses]", images["mass"].values),
     }
@@ -206,8 +214,23 @@ def test_the_map_offers_nothing_that_is_not_known_or_the_same_everywhere(galaxy_
         "light per spatial pixel (data)",
         "geometric mean age, by light (fit) [Gyr]",
         "mean [M/H], by light (fit) [dex]",
+        "mean velocity, by light (fit) [km/s]",
+        "velocity dispersion, by light (fit) [km/s]",
         "light per spatial pixel (fit)",
     ]
+
+
+def test_colours_of_velocities_are_even_about_zero(fitted):
+    _, page = opened(fitted[0])
+    page.map.select.value = "mean velocity, by light (fit) [km/s]"
+    shown = [mapper for mapper, (drawn, bar) in page.map._layers.items() if drawn.visible]
+    assert [bar.visible for _, bar in page.map._layers.values()].count(True) == 1
+    (mapper,) = shown
+    reach = np.nanmax(np.abs(page.map.pixels.data["value"][0]))
+    assert (mapper.low, mapper.high) == pytest.approx((-reach, reach), rel=1e-5)
+    assert tuple(mapper.palette) == tuple(SIGNED_PALETTE)
+    page.map.select.value = "velocity dispersion, by light (fit) [km/s]"
+    assert not page.map._layers[mapper][0].visible
 
 
 def test_the_masses_stand_against_what_is_chosen(fitted):
@@ -440,7 +463,7 @@ def test_a_map_that_cannot_be_read_leaves_the_other_panels_alone(fitted, monkeyp
     def fail(*_):
         raise StoreError("gone for a moment")
 
-    monkeypatch.setattr("cubefit.live.galaxy.read_share", fail)
+    monkeypatch.setattr("cubefit.live.galaxy.read_moments", fail)
     page.map.select.value = "mean [M/H], by light (fit) [dex]"
     assert "gone for a moment" in page.map.title
     before = page.curves.sources["nnz"].data

@@ -200,7 +200,7 @@ def test_a_spaxel_and_its_model_are_those_of_the_whole_fit(noisy, normalization)
         found = galaxy.model_spectrum(spaxel, x, normalization)
         np.testing.assert_allclose(found, expected[spaxel], rtol=1e-9, atol=1e-12)
     result = FitResult.from_file(noisy, x, normalization=normalization)
-    np.testing.assert_allclose(galaxy.share(normalization), result.share)
+    np.testing.assert_allclose(galaxy.moments(normalization), result.moments)
 
 
 def test_a_spaxel_is_read_with_its_noise_and_masks(problem, tmp_path):
@@ -286,7 +286,7 @@ def test_a_file_made_anew_under_the_same_inode_is_another_galaxy(problem, popula
     with pytest.raises(StaleError, match="holds other inputs now"):
         before.spectrum(0)
     with pytest.raises(StaleError, match="holds other inputs now"):
-        before.share("losvd")
+        before.moments("losvd")
 
 
 def test_looks_rest_from_each_other_unless_a_writer_comes_or_goes(populated, monkeypatch):

@@ -92,6 +92,17 @@ def test_many_maps_share_labels_and_each_has_its_bar(tmp_path):
         image.load()
 
 
+def test_units_of_long_labels_stand_in_a_line_of_their_own():
+    long = "Light per pixel [erg per second and more]"
+    panels = [MapPanel(values=IMAGE.T, label=long)] * 6
+    many = draw(panels, x=Y, y=X, width_inch=PAGE_WIDTH_INCH)
+    told = {axes.get_ylabel() for axes in many.axes}
+    assert "Light per pixel\n[erg per second and more]" in told
+    assert long not in told
+    short = draw([MapPanel(values=IMAGE.T, label="Mean [M/H] [dex]")], x=Y, y=X)
+    assert short.axes[1].get_ylabel() == "Mean [M/H] [dex]"
+
+
 def test_nothing_is_cut_off_at_the_edges(tmp_path):
     panels = [MapPanel(values=1e-3 * IMAGE, label="Light per pixel [data unit]")] * 3
     strips = [MapPanel(values=1e-3 * IMAGE[:2], label="Light per pixel [data unit]")] * 3

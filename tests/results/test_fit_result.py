@@ -148,6 +148,50 @@ def test_components_and_spaxels_against_brute_force(result, rich, seed, zeros):
             assert drawn.mean(name, kind) == pytest.approx(overall, nan_ok=True, abs=1e-9)
 
 
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32 - 1))
+@pytest.mark.parametrize("normalization", ["losvd", "unit"])
+def test_velocities_against_brute_force(result, rich, normalization, seed):
+    """Each bin stands for many velocities, spread evenly over it."""
+    x = with_x(result, seed).x
+    drawn = FitResult.from_file(result.path, x, normalization=normalization)
+    losvd = rich.losvd.astype(np.float32).astype(np.float64)
+    if normalization == "unit":
+        losvd /= losvd.sum(axis=1, keepdims=True)
+    vel, parts = rich.vel_pix, 401
+    inside = (np.arange(parts) + 0.5) / parts - 0.5
+    fine = (vel[:, None] + (vel[1] - vel[0]) * inside).ravel()
+    spaxels = drawn.spaxels()
+    for kind, per_unit in (("light", result.template_light), ("mass", result.template_masses)):
+        weights = np.repeat(losvd @ (x @ per_unit), parts, axis=1)
+        wanted = np.transpose([moments(row, fine) for row in weights])
+        np.testing.assert_allclose(spaxels[f"velocity_by_{kind}"], wanted[0], atol=1e-3)
+        np.testing.assert_allclose(spaxels[f"dispersion_by_{kind}"], wanted[1], rtol=1e-4)
+
+
+def test_chosen_stars_and_the_others_make_up_all(result):
+    whole = result.weights.values
+    young, old = result.selected(ages=(0.0, 3.0)), result.selected(ages=(3.1, 20.0))
+    np.testing.assert_array_equal(young.weights.values + old.weights.values, whole)
+    assert (young.weights.sel(age=10.0) == 0).all()
+    assert (old.weights.sel(age=[1.0, 3.0]) == 0).all()
+    rich_in_metals = result.selected([3, 1], metals=(0.0, 1.0)).weights.values
+    expected = np.zeros_like(whole)
+    expected[[1, 3], 1] = whole[[1, 3], 1]
+    np.testing.assert_array_equal(rich_in_metals, expected)
+    assert result.selected().x is not result.x
+    np.testing.assert_array_equal(result.selected().x, result.x)
+
+
+def test_stars_that_are_not_there_are_refused(result, plain):
+    with pytest.raises(ConfigError, match=r"components 5, -1 are not in .*: it has 0 to 4"):
+        result.selected([0, 5, -1])
+    with pytest.raises(ConfigError, match=r"age 4 to 9 Gyr holds no template .* from 1 to 10"):
+        result.selected(ages=(4.0, 9.0))
+    with pytest.raises(MissingDataError, match="does not know the metal of its templates"):
+        plain.selected(metals=(-1.0, 1.0))
+
+
 def test_means_are_columns_of_the_tables(result):
     for over, table in (("components", result.components()), ("spaxels", result.spaxels())):
         found = result.means("log_age", "mass", over)
@@ -244,7 +288,8 @@ def test_without_axes_populations_are_numbered(plain, problem):
     assert weights.dims == ("component", "population")
     np.testing.assert_array_equal(weights, problem.x_true)
     assert set(plain.components().data_vars) == {"weight", "light", "light_share"}
-    assert set(plain.spaxels().data_vars) == {"light"}
+    velocities = {"velocity_by_light", "dispersion_by_light"}
+    assert set(plain.spaxels().data_vars) == {"light"} | velocities
 
 
 def test_what_the_file_does_not_know_is_an_error_with_the_mend(plain):

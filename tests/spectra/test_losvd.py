@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cubefit.errors import InputError
-from cubefit.spectra.losvd import lit_velocity_range, losvd_amplitudes, normalized_losvd
+from cubefit.spectra.losvd import lit_velocity_range, losvd_moments, normalized_losvd
 
 
 def histograms(seed, shape=(3, 7, 4)):
@@ -64,8 +64,25 @@ def test_no_light_is_refused():
 
 @given(seed=seeds)
 @settings(deadline=None)
-def test_amplitudes_are_the_sums_of_what_acts(seed):
+def test_moments_are_the_sums_of_what_acts(seed):
     losvd = histograms(seed)
+    vel = 30.0 * np.arange(losvd.shape[1]) - 50.0
     for normalization in ("losvd", "unit"):
-        acting = normalized_losvd(losvd, normalization).sum(axis=1, dtype=np.float64)
-        np.testing.assert_allclose(losvd_amplitudes(losvd, normalization), acting, rtol=1e-6)
+        acting = normalized_losvd(losvd, normalization).astype(np.float64)
+        light, first, second = losvd_moments(losvd, vel, normalization)
+        np.testing.assert_allclose(light, acting.sum(axis=1), rtol=1e-6)
+        scale = np.abs(vel).max()
+        np.testing.assert_allclose(
+            first, np.einsum("svc,v->sc", acting, vel), rtol=1e-6, atol=1e-6 * scale
+        )
+        squares = vel**2 + 30.0**2 / 12.0
+        np.testing.assert_allclose(second, np.einsum("svc,v->sc", acting, squares), rtol=1e-6)
+
+
+def test_light_of_one_velocity_bin_has_its_velocity_and_no_width():
+    light, first, second = losvd_moments(
+        np.full((1, 1, 2), 0.5, np.float32), np.array([80.0]), "losvd"
+    )
+    np.testing.assert_array_equal(
+        [light, first, second], [[[0.5] * 2], [[40.0] * 2], [[3200.0] * 2]]
+    )

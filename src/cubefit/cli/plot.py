@@ -39,6 +39,23 @@ def numbers_of(option: str, text: str | None) -> tuple[int, ...] | None:
     return tuple(dict.fromkeys(numbers))
 
 
+def limits_of(option: str, text: str | None) -> tuple[float, float] | None:
+    """Return the two ends of ``0.1,4``.
+
+    Raises
+    ------
+    ConfigError
+        If it is something else.
+    """
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"{option} {text}: give both ends of a range, such as 0.1,4.") from None
+    return low, high
+
+
 def show_kinds(wanted: bool) -> None:
     """Print all kinds of pictures and leave."""
     if not wanted:
@@ -65,6 +82,12 @@ def plot(
     components: Annotated[
         str | None, typer.Option(help="Components that count, such as 0,3-5; default all.")
     ] = None,
+    ages: Annotated[
+        str | None, typer.Option(help="Ages of the stars that count, such as 0.1,4 in Gyr.")
+    ] = None,
+    metals: Annotated[
+        str | None, typer.Option(help="[M/H] of the stars that count, such as -0.5,0.5.")
+    ] = None,
     spaxels: Annotated[
         str | None, typer.Option(help="Spaxels, such as 3,17; default the best and the worst.")
     ] = None,
@@ -89,15 +112,18 @@ def plot(
 ) -> None:
     """Draw what a fit says, or how good it is.
 
-    Kinds: maps, age-map, metallicity-map, alpha-map, light-map, mass-map, age-metallicity,
-    age-metallicity-components, trends, component-masses, spectra, residual-map, residual-spectrum,
-    convergence, prefit; all draws every one that the file can carry.
+    Kinds: maps, age-map, metallicity-map, alpha-map, velocity-map, dispersion-map, light-map,
+    mass-map, age-metallicity, age-metallicity-components, trends, component-masses, spectra,
+    residual-map, residual-spectrum, convergence, prefit; all draws every one that the file can
+    carry.
 
     Example: cubefit plot age-map cube.h5 -o age.pdf --components 0,3-5 --by mass
     """
     del list_kinds
     choices = {
         "components": numbers_of("--components", components),
+        "ages": limits_of("--ages", ages),
+        "metals": limits_of("--metals", metals),
         "spaxels": numbers_of("--spaxels", spaxels),
         "by": by,
         "properties": properties or None,

@@ -21,10 +21,10 @@ from bokeh.models import (
 from bokeh.models.mappers import ContinuousColorMapper
 from numpy.typing import NDArray
 
-from cubefit.dashboard.style import PALETTE, new_figure, source
+from cubefit.dashboard.style import PALETTE, SIGNED_PALETTE, new_figure, source
 from cubefit.drawing import MODEL_COLOUR
 from cubefit.errors import CubeFitError
-from cubefit.inverse.means import spaxel_masses, spaxel_means
+from cubefit.inverse.means import spaxel_masses, spaxel_means, spaxel_velocities
 from cubefit.live import Galaxy, Look
 from cubefit.live.sky import sky_of
 from cubefit.store.viewing import Weights
@@ -35,6 +35,8 @@ LIGHT: Final = "light per spatial pixel (data)"
 AGE: Final = "geometric mean age, by light (fit) [Gyr]"
 METAL: Final = "mean [M/H], by light (fit) [dex]"
 ALPHA: Final = "mean [alpha/Fe], by light (fit) [dex]"
+VELOCITY: Final = "mean velocity, by light (fit) [km/s]"
+DISPERSION: Final = "velocity dispersion, by light (fit) [km/s]"
 MODEL_LIGHT: Final = "light per spatial pixel (fit)"
 MASS: Final = "mass per spatial pixel (fit)"
 MEANS: Final = {AGE: "log_age", METAL: "metal", ALPHA: "alpha"}
@@ -48,6 +50,8 @@ class Scale(NamedTuple):
     """What they are, with their unit."""
     positive: bool
     """Whether only values above zero mean something: colours are those of a logarithm."""
+    signed: bool = False
+    """Whether they have a sign: colours are even about zero."""
 
 
 class GalaxyMap:
@@ -91,10 +95,14 @@ class GalaxyMap:
         self._figure.grid.visible = False
         self._log = LogColorMapper(palette=PALETTE, low=1e-3, high=1.0, nan_color="white")
         self._linear = LinearColorMapper(palette=PALETTE, low=0.0, high=1.0, nan_color="white")
+        self._signed = LinearColorMapper(
+            palette=SIGNED_PALETTE, low=-1.0, high=1.0, nan_color="white"
+        )
         self.pixels = source(value=[])
         self._hover = HoverTool(renderers=[])
         self._figure.add_tools(self._hover)
-        self._layers = {mapper: self._layer(mapper) for mapper in (self._log, self._linear)}
+        mappers = (self._log, self._linear, self._signed)
+        self._layers = {mapper: self._layer(mapper) for mapper in mappers}
         self._name = Title(align="center", text_font_size="12px", text_font_style="normal")
         self._figure.add_layout(self._name, "right")
         self._picked = source(x0=[], y0=[], x1=[], y1=[])
@@ -106,7 +114,7 @@ class GalaxyMap:
         self._draw()
 
     def _layer(self, mapper: ContinuousColorMapper) -> tuple[Any, Any]:
-        """Return pixels and colour bar of one colour scale: one of the two is shown."""
+        """Return pixels and colour bar of one colour scale: one of them is shown."""
         sky, grid = self.sky, self.sky.grid
         width, height = sky.steps
         if grid is None:
@@ -162,12 +170,18 @@ class GalaxyMap:
     def _fitted(self, label: str, weights: Weights) -> Float:
         """Return what the weights say of each pixel, shape (nPix,)."""
         galaxy, sky = self._galaxy, self.sky
-        share = galaxy.share(weights.normalization)
+        moments = galaxy.moments(weights.normalization)
+        share = moments[0]
         light = weights.x * galaxy.template_light
         if label in MEANS:
             name = MEANS[label]
             means = spaxel_means(share, light, self._properties[name].values)
             return sky.spread(10.0**means if name == "log_age" else means, extensive=False)
+        if label in {VELOCITY, DISPERSION}:
+            found = dict(
+                zip((VELOCITY, DISPERSION), spaxel_velocities(moments, light), strict=True)
+            )
+            return sky.spread(found[label], extensive=False)
         if label == MASS and galaxy.template_masses is not None:
             light = weights.x * galaxy.template_masses
         return sky.spread(spaxel_masses(share, light), extensive=sky.has_positions)
@@ -196,6 +210,9 @@ class GalaxyMap:
         low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
         # Light and ages span decades, unless they hardly vary.
         used = self._log if scale.positive and high > 2.0 * low > 0 else self._linear
+        if scale.signed:
+            used, high = self._signed, max(-low, high)
+            low = -high
         low = max(low, 1e-4 * high) if scale.positive else low
         used.update(low=low, high=high + 1e-9 * abs(high))
         for mapper, (drawn, bar) in self._layers.items():
@@ -228,6 +245,8 @@ def scales_of(galaxy: Galaxy) -> dict[str, Scale]:
         found = galaxy.properties.get(MEANS[label])
         if found is not None and (label != ALPHA or np.ptp(found.values) > 0):
             scales[label] = scale
+    scales[VELOCITY] = Scale("Mean velocity [km/s]", positive=False, signed=True)
+    scales[DISPERSION] = Scale("Velocity dispersion [km/s]", positive=False)
     scales[MODEL_LIGHT] = scales[LIGHT]
     if galaxy.template_masses is not None:
         scales[MASS] = Scale("Mass [unit of template_masses]", positive=True)

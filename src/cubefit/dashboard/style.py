@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any, Final
 
 from bokeh.models import ColumnDataSource, LogAxis, LogTicker, Range1d
+from bokeh.palettes import RdBu11, interp_palette
 from bokeh.plotting import figure
 
 SECOND_COLOUR: Final = "#009E73"
 QUIET_COLOUR: Final = "#999999"
 UNUSED_COLOUR: Final = "#dddddd"
 PALETTE: Final = "Viridis256"
+SIGNED_PALETTE: Final = interp_palette(RdBu11, 256)
+"""From blue, below zero, to red."""
 TONES: Final = {
     "waiting": "#56B4E9", "running": "#E69F00", "done": "#009E73", "doubtful": "#E69F00",
     "stopped": "#D55E00",

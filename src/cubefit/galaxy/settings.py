@@ -21,6 +21,8 @@ PictureKind: TypeAlias = Literal[
     "age-map",
     "metallicity-map",
     "alpha-map",
+    "velocity-map",
+    "dispersion-map",
     "light-map",
     "mass-map",
     "age-metallicity",

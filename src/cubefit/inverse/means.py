@@ -112,6 +112,27 @@ def spaxel_scatters(share: Float, x: Float, values: Float) -> Float:
     return _scatter(spaxel_masses(share, x), share @ first, share @ second)
 
 
+def spaxel_velocities(moments: Float, x: Float) -> tuple[Float, Float]:
+    """Return mean and dispersion of the line-of-sight velocity in each spaxel, mass-weighted.
+
+    They are moments of the whole distribution, wings included, not parameters of a Gaussian.
+
+    Parameters
+    ----------
+    moments : ndarray, shape (3, S, C)
+        See `cubefit.spectra.losvd.losvd_moments`.
+    x : ndarray, shape (C, P)
+        Weights, at least 0.
+
+    Returns
+    -------
+    tuple of ndarray, shapes (S,)
+        Mean and standard deviation in km/s; NaN for spaxels without mass.
+    """
+    total, first, second = moments @ component_masses(x)
+    return _ratio(first, total), _scatter(total, first, second)
+
+
 def _moments(x: Float, values: Float) -> tuple[Float, Float]:
     """Return the sums over populations of the centred property and of its square, (C,) each."""
     # Centred, for far from zero the difference of the moments would drown in rounding.

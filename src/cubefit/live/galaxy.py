@@ -33,7 +33,7 @@ from cubefit.store.viewing import (
     SpaxelSpectrum,
     galaxy_stamp,
     read_losvd,
-    read_share,
+    read_moments,
     read_spectrum,
 )
 
@@ -73,8 +73,8 @@ class Galaxy:
     component_properties: dict[str, Float]
     """What is known of the components, shape (C,) each, by name with unit."""
     model: SpaxelModel
-    shares: dict[Normalization, Float] = field(default_factory=dict)
-    """What `share` has read."""
+    held: dict[Normalization, Float] = field(default_factory=dict)
+    """What `moments` has read."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -117,14 +117,14 @@ class Galaxy:
         losvd = read_losvd(self.path, self.stamp, spaxel)[None]
         return self.model.spectrum(normalized_losvd(losvd, normalization)[0], x)
 
-    def share(self, normalization: Normalization) -> Float:
-        """Return the share of component c's light in spaxel s, shape (S, C).
+    def moments(self, normalization: Normalization) -> Float:
+        """Return share of component c's light in spaxel s and its velocities, shape (3, S, C).
 
-        The first call reads all LOSVDs.
+        See `cubefit.spectra.losvd.losvd_moments`. The first call reads all LOSVDs.
         """
-        if normalization not in self.shares:
-            self.shares[normalization] = read_share(self.path, self.stamp, normalization)
-        return self.shares[normalization]
+        if normalization not in self.held:
+            self.held[normalization] = read_moments(self.path, self.stamp, normalization)
+        return self.held[normalization]
 
 
 def mean_flux(data: Float, used: NDArray[np.bool_]) -> Float:

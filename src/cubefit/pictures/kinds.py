@@ -33,24 +33,27 @@ def _kind(draw: Drawing, told: str, *heeds: str) -> Kind:
 
 
 ON_SKY: Final = ("pixel_unit", "width_inch")
+STARS: Final = ("components", "ages", "metals")
 
 KINDS: Final[dict[str, Kind]] = {
-    "maps": _kind(of_stars.all_maps, "all maps below on one page", "components", "by", *ON_SKY),
-    "age-map": _kind(
-        of_stars.age_map, "geometric mean age of each pixel", "components", "by", *ON_SKY
-    ),
+    "maps": _kind(of_stars.all_maps, "all maps below on one page", "by", *STARS, *ON_SKY),
+    "age-map": _kind(of_stars.age_map, "geometric mean age of each pixel", "by", *STARS, *ON_SKY),
     "metallicity-map": _kind(
-        of_stars.metallicity_map, "mean [M/H] of each pixel", "components", "by", *ON_SKY
+        of_stars.metallicity_map, "mean [M/H] of each pixel", "by", *STARS, *ON_SKY
     ),
-    "alpha-map": _kind(
-        of_stars.alpha_map, "mean [alpha/Fe] of each pixel", "components", "by", *ON_SKY
+    "alpha-map": _kind(of_stars.alpha_map, "mean [alpha/Fe] of each pixel", "by", *STARS, *ON_SKY),
+    "velocity-map": _kind(
+        of_stars.velocity_map, "mean velocity of the stars in each pixel", "by", *STARS, *ON_SKY
     ),
-    "light-map": _kind(of_stars.light_map, "light of each pixel", "components", *ON_SKY),
-    "mass-map": _kind(of_stars.mass_map, "mass of each pixel", "components", *ON_SKY),
+    "dispersion-map": _kind(
+        of_stars.dispersion_map, "velocity dispersion in each pixel", "by", *STARS, *ON_SKY
+    ),
+    "light-map": _kind(of_stars.light_map, "light of each pixel", *STARS, *ON_SKY),
+    "mass-map": _kind(of_stars.mass_map, "mass of each pixel", *STARS, *ON_SKY),
     "age-metallicity": _kind(
         of_stars.age_metallicity,
         "age-metallicity plane, components summed",
-        *("components", "by", "width_inch"),
+        *("by", "width_inch", *STARS),
     ),
     "age-metallicity-components": _kind(
         of_stars.component_planes,
@@ -60,7 +63,7 @@ KINDS: Final[dict[str, Kind]] = {
     "trends": _kind(
         of_stars.trends_along_orbits,
         "age, [M/H], [alpha/Fe] of the components against their radius, circularity and the like",
-        *("components", "by", "properties", "width_inch"),
+        *("by", "properties", "width_inch", *STARS),
     ),
     "component-masses": _kind(
         of_stars.masses_against_orbits,
@@ -91,6 +94,8 @@ def draw(
     path: str | Path,
     *,
     components: Sequence[int] | None = None,
+    ages: Sequence[float] | None = None,
+    metals: Sequence[float] | None = None,
     spaxels: Sequence[int] | None = None,
     by: MeanKind | None = None,
     properties: Sequence[str] | None = None,
@@ -107,6 +112,8 @@ def draw(
         A populated file; nearly all kinds need a fit in it.
     components : sequence of int, optional
         Components that count; default all.
+    ages, metals : sequence of float, optional
+        Least and largest age (Gyr) and [M/H] of the stars that count; default all.
     spaxels : sequence of int, optional
         Spaxels to draw; default the best and the worst.
     by : {"light", "mass"}, optional
@@ -135,6 +142,8 @@ def draw(
         raise ConfigError(f"There is no picture {kind!r}: choose one of {', '.join(KINDS)}.")
     given = given_of(
         components=components,
+        ages=ages,
+        metals=metals,
         spaxels=spaxels,
         by=by,
         properties=properties,

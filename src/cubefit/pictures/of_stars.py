@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
+from textwrap import wrap
 from typing import Final
 
 import numpy as np
@@ -32,6 +33,10 @@ PROPERTY_LABELS: Final = {
     "alpha": r"Mean [$\alpha$/Fe] [dex]",
 }
 """Those that pictures are made of, in their order."""
+VELOCITY_LABELS: Final = {
+    "velocity": "Mean velocity [km/s]",
+    "dispersion": "Velocity dispersion [km/s]",
+}
 KNOWN_PROPERTIES: Final = {
     "rc": "Circular radius",
     "rmean": "Mean radius",
@@ -52,17 +57,22 @@ UNIT_ENDINGS: Final = {
 }
 """Ends of such names that are units, in small letters; the longest first."""
 LEAST_SHARE: Final = 1e-3
-"""Part of the light (or mass) of a pixel that chosen components must have for a mean there."""
+"""Part of the light (or mass) of a pixel that chosen stars must have for a mean there."""
 BRIGHTEST: Final = 11
 """Components that have planes of their own where none are chosen."""
+TITLE_WIDTH: Final = 44
+"""Characters of a title that one column has room for."""
+UNBROKEN: Final = "\u00a0"
+"""A space at which no line ends."""
 MOST_TRENDS: Final = 3
 """Properties of components that are drawn where none are chosen."""
 
 
 def all_maps(source: Source) -> Figure:
-    """Draw mean age, [M/H], [alpha/Fe], and light and mass where known."""
+    """Draw mean age, [M/H], [alpha/Fe], velocity and dispersion, light, and mass where known."""
     names = varying_properties(source.result)
     panels = [_property_panel(source, name) for name in names]
+    panels += [_velocity_panel(source, name) for name in VELOCITY_LABELS]
     panels.append(_total_panel(source, "light"))
     if source.result.template_masses is not None:
         panels.append(_total_panel(source, "mass"))
@@ -84,6 +94,16 @@ def alpha_map(source: Source) -> Figure:
     return draw_on_sky(source, [_property_panel(source, "alpha")], weighting(source))
 
 
+def velocity_map(source: Source) -> Figure:
+    """Draw the mean line-of-sight velocity in each pixel."""
+    return draw_on_sky(source, [_velocity_panel(source, "velocity")], weighting(source))
+
+
+def dispersion_map(source: Source) -> Figure:
+    """Draw the dispersion of the line-of-sight velocity in each pixel."""
+    return draw_on_sky(source, [_velocity_panel(source, "dispersion")], weighting(source))
+
+
 def light_map(source: Source) -> Figure:
     """Draw the light in each pixel."""
     return draw_on_sky(source, [_total_panel(source, "light")], subtitle(source))
@@ -95,9 +115,9 @@ def mass_map(source: Source) -> Figure:
 
 
 def age_metallicity(source: Source) -> Figure:
-    """Draw the age-metallicity plane of all components, or of the chosen ones together."""
-    title = subtitle(source) or "All components"
-    return _planes(source, [(title, list(source.components))])
+    """Draw the age-metallicity plane of all components, or of the chosen stars together."""
+    title = in_lines(subtitle(source)) or "All components"
+    return _planes(source, source.chosen_result, [(title, list(source.components))])
 
 
 def component_planes(source: Source) -> Figure:
@@ -112,7 +132,7 @@ def component_planes(source: Source) -> Figure:
     share = 100.0 * of_each / total if total > 0 else np.full(of_each.shape, np.nan)
     groups = [("All", list(range(len(of_each))))]
     groups += [(f"c={c}: {share[c]:.3g} % of {source.by}", [c]) for c in chosen]
-    return _planes(source, groups)
+    return _planes(source, source.result, groups)
 
 
 def trends_along_orbits(source: Source) -> Figure:
@@ -208,33 +228,50 @@ def draw_on_sky(source: Source, panels: Sequence[MapPanel], title: str = "") -> 
         y=y,
         pixel_unit=source.pixel_unit,
         compass=source.compass,
-        title=title,
+        title=in_lines(title),
         width_inch=source.choices.width_inch,
     )
 
 
+def in_lines(title: str) -> str:
+    """Return a title in lines that a map has room for; those of `subtitle` keep ranges whole."""
+    lines = [line for part in title.split("\n") for line in wrap(part, TITLE_WIDTH)]
+    return "\n".join(lines).replace(UNBROKEN, " ")
+
+
 def subtitle(source: Source) -> str:
-    """Return which components a picture is of, empty if of all."""
-    chosen = source.choices.components
-    if chosen is None:
-        return ""
-    return f"Component{'s' if len(chosen) > 1 else ''} {as_ranges(chosen)}"
+    """Return which stars a picture is of, empty if of all."""
+    choices, told = source.choices, []
+    if (chosen := choices.components) is not None:
+        told.append(f"component{'s' if len(chosen) > 1 else ''} {as_ranges(chosen)}")
+    if choices.ages is not None:
+        told.append(f"ages {as_limits(choices.ages)} Gyr".replace(" ", UNBROKEN))
+    if choices.metals is not None:
+        told.append(f"[M/H] {as_limits(choices.metals)}".replace(" ", UNBROKEN))
+    words = ", ".join(told)
+    return words[:1].upper() + words[1:]
 
 
 def weighting(source: Source) -> str:
-    """Return what means are weighted with, of which components, and where there are none."""
-    told = "; ".join(filter(None, [f"Weighted by {source.by}", subtitle(source).lower()]))
+    """Return what means are weighted with, of which stars, and where there are none."""
+    whose = subtitle(source)
+    told = "; ".join(filter(None, [f"Weighted by {source.by}", uncapitalised(whose)]))
     if too_faint(source).any():
         told += f"\nNo mean below {100.0 * LEAST_SHARE:g} % of the {source.by} in a pixel"
     return told
 
 
 def too_faint(source: Source) -> NDArray[np.bool_]:
-    """Return in which pixels the chosen components are too faint to speak of, shape (nPix,)."""
+    """Return in which pixels the chosen stars are too faint to speak of, shape (nPix,)."""
     chosen = source.pixel_table[source.by].values
-    if source.choices.components is None:
+    if not source.choices.are_of_some_stars:
         return np.zeros(chosen.shape, bool)
     return np.asarray(chosen < LEAST_SHARE * source.result.maps()[source.by].values)
+
+
+def as_limits(limits: tuple[float, float]) -> str:
+    """Return a range as people write it."""
+    return f"{limits[0]:g} to {limits[1]:g}"
 
 
 def as_ranges(numbers: Sequence[int]) -> str:
@@ -246,6 +283,11 @@ def as_ranges(numbers: Sequence[int]) -> str:
         else:
             runs.append([number])
     return ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs)
+
+
+def uncapitalised(words: str) -> str:
+    """Return words that stand inside a sentence; symbols stay as they are."""
+    return words[:1].lower() + words[1:]
 
 
 def capitalised(label: str) -> str:
@@ -291,6 +333,16 @@ def _property_panel(source: Source, name: str) -> MapPanel:
     )
 
 
+def _velocity_panel(source: Source, name: str) -> MapPanel:
+    source.chosen_result.weights_of(source.by)  # Refuses a file without masses.
+    found = source.pixel_table[f"{name}_by_{source.by}"].values
+    return MapPanel(
+        values=np.where(too_faint(source), np.nan, found),
+        label=VELOCITY_LABELS[name],
+        scale="signed" if name == "velocity" else "linear",
+    )
+
+
 def _total_panel(source: Source, kind: MeanKind) -> MapPanel:
     source.chosen_result.weights_of(kind)  # Refuses a file without masses.
     unit = source.flux_unit if kind == "light" else "mass unit"
@@ -298,9 +350,9 @@ def _total_panel(source: Source, kind: MeanKind) -> MapPanel:
     return MapPanel(values=source.pixel_table[kind].values, label=label, scale="log")
 
 
-def _planes(source: Source, groups: Sequence[tuple[str, list[int]]]) -> Figure:
+def _planes(source: Source, result: FitResult, groups: Sequence[tuple[str, list[int]]]) -> Figure:
     """Draw the age-metallicity planes of groups of components, each with its title."""
-    weights = source.result.weights_of(source.by)
+    weights = result.weights_of(source.by)
     missing = {"age", "metal"} - set(weights.dims)
     if missing:
         raise MissingDataError(

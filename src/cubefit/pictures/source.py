@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from cubefit.reconstruction import reconstruct_matrix_free
 from cubefit.report import Compass, residuals
 from cubefit.report.style import drawable, require_label, require_width
 from cubefit.results import FitResult
+from cubefit.results.chosen import require_numbers
 from cubefit.results.fit_result import MeanKind
 from cubefit.results.pixels import Pixels
 from cubefit.results.units import flux_unit_of, pixel_unit_of
@@ -38,6 +39,10 @@ class Choices:
 
     components: tuple[int, ...] | None = None
     """Components that count, or None for all."""
+    ages: tuple[float, float] | None = None
+    """Youngest and oldest stars that count, Gyr."""
+    metals: tuple[float, float] | None = None
+    """Lowest and highest [M/H] that counts."""
     spaxels: tuple[int, ...] | None = None
     """Spaxels to draw, or None for the best and the worst."""
     by: MeanKind | None = None
@@ -49,6 +54,11 @@ class Choices:
     width_inch: float | None = None
     """Width of the figure, or None for that of the kind."""
 
+    @property
+    def are_of_some_stars(self) -> bool:
+        """Whether not all stars count."""
+        return any(c is not None for c in (self.components, self.ages, self.metals))
+
     def __post_init__(self) -> None:
         """Check what can be checked without a file."""
         if self.by is not None:
@@ -57,6 +67,9 @@ class Choices:
             require_label(self.pixel_unit)
         if self.width_inch is not None:
             require_width(self.width_inch)
+        for name, limits in (("ages", self.ages), ("metals", self.metals)):
+            if limits is not None and not (len(limits) == 2 and limits[0] <= limits[1]):
+                raise ConfigError(f"{name}={limits}: give the lower end of a range, and the upper.")
         for name, chosen in (("components", self.components), ("spaxels", self.spaxels)):
             if chosen is not None and (not chosen or len(set(chosen)) < len(chosen)):
                 raise ConfigError(f"{name}={chosen}: give at least one number, each once.")
@@ -110,13 +123,11 @@ class Source:
 
     @cached_property
     def chosen_result(self) -> FitResult:
-        """The solution of the chosen components alone, nothing on the others."""
-        if self.choices.components is None:
+        """The solution of the chosen stars alone, nothing of the others."""
+        if not self.choices.are_of_some_stars:
             return self.result
-        chosen = list(self.components)
-        x = np.zeros(self.result.x.shape)
-        x[chosen] = self.result.x[chosen]
-        return replace(self.result, x=x)
+        chosen = self.choices
+        return self.result.selected(chosen.components, ages=chosen.ages, metals=chosen.metals)
 
     @property
     def pixels(self) -> Pixels:
@@ -137,7 +148,7 @@ class Source:
 
     @cached_property
     def pixel_table(self) -> xr.Dataset:
-        """The maps of the chosen components, along ``pixel``."""
+        """The maps of the chosen stars, along ``pixel``."""
         return self.chosen_result.maps()
 
     @property
@@ -147,7 +158,7 @@ class Source:
         chosen = self.choices.components
         if chosen is None:
             return tuple(range(n_components))
-        self._require_numbers("components", chosen, n_components)
+        require_numbers("components", chosen, n_components, self.path)
         return chosen
 
     @cached_property
@@ -213,7 +224,7 @@ class Source:
         """Return the spaxels to draw, and what each is to be called."""
         chosen = self.choices.spaxels
         if chosen is not None:
-            self._require_numbers("spaxels", chosen, len(self.misfit))
+            require_numbers("spaxels", chosen, len(self.misfit), self.path)
             return {s: f"Spaxel {s}" for s in chosen}
         lit = np.flatnonzero(np.isfinite(self.misfit))
         ranked = lit[np.argsort(self.misfit[lit])]
@@ -254,14 +265,6 @@ class Source:
     @property
     def _normalization(self) -> Any:
         return self.result.facts["normalization"]
-
-    def _require_numbers(self, name: str, chosen: tuple[int, ...], count: int) -> None:
-        wrong = [number for number in chosen if not 0 <= number < count]
-        if wrong:
-            raise ConfigError(
-                f"{name} {', '.join(map(str, wrong))} are not in {self.path}: it has 0 to "
-                f"{count - 1}."
-            )
 
 
 def bare_name(name: str) -> str:

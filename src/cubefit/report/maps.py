@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,6 +50,8 @@ ABOVE_INCH = 0.65
 BELOW_INCH = 0.4
 """Height of the labels below the last map of a column."""
 GAP_INCH = 0.15
+CHARACTER_INCH = 0.052
+"""Mean width of those of a label."""
 MARGIN_INCH = 0.06
 """Height free above and below everything."""
 HEIGHTS_INCH = (1.4, 3.4)
@@ -124,6 +127,7 @@ def map_panels(
     rows = -(-len(panels) // columns)
     shape = (frame[3] - frame[2]) / (frame[1] - frame[0])
     is_strip = shape < STRIP
+    panels = labelled_within(panels, math.inf if is_strip else row_height(shape, width / columns))
     ragged = len(panels) % columns > 0
     row = row_height(shape, width / columns)
     above = GAP_INCH * (1 + title.count("\n")) if title else 0.0
@@ -169,6 +173,15 @@ def row_height(shape: float, width_inch: float) -> float:
     if shape < STRIP:
         return max((width_inch - LEFT_INCH) * shape, 0.2) + ABOVE_INCH
     return float(np.clip((width_inch - BESIDE_INCH) * shape, *HEIGHTS_INCH)) + GAP_INCH
+
+
+def labelled_within(panels: Sequence[MapPanel], height_inch: float) -> list[MapPanel]:
+    """Return panels whose labels stand beside a row: units of long ones in a line of their own."""
+    room = (height_inch - GAP_INCH) / CHARACTER_INCH
+    broken = [
+        "\n[".join(p.label.rsplit(" [", 1)) if len(p.label) > room else p.label for p in panels
+    ]
+    return [replace(panel, label=label) for panel, label in zip(panels, broken, strict=True)]
 
 
 def columns_of(n_panels: int, width_inch: float) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from cubefit.inverse.means import component_means
 from cubefit.io.result_files import write_ecsv
 from cubefit.observation import Observation
 from cubefit.results.axes import Axis, Property, axes_of, properties_of
+from cubefit.results.chosen import chosen_weights
 from cubefit.results.display import one_line, summary_rows
 from cubefit.results.files import table_of, with_flux_unit, write_result_fits
 from cubefit.results.pixels import PixelGrid, Pixels, grid_on_plane, regular_grid
@@ -33,6 +34,7 @@ from cubefit.results.tables import (
     pixel_columns,
     pixel_coordinates,
     spaxel_columns,
+    velocity_columns,
 )
 from cubefit.store import schema
 from cubefit.store.fitted import read_fitted
@@ -63,8 +65,9 @@ class FitResult:
     """Mean flux density of one unit of each template, shape (P,)."""
     template_masses: Float | None
     """Mass of one unit of each template, shape (P,)."""
-    share: Float
-    """Share of component c's light in spaxel s, shape (S, C)."""
+    moments: Float
+    """Share of component c's light in spaxel s, the same times its mean velocity in km/s, and
+    times its mean square velocity, shape (3, S, C)."""
     orbit_weights: Float | None
     """Weight of each component in the dynamical model, any scale, shape (C,)."""
     component_properties: Mapping[str, Float]
@@ -127,7 +130,7 @@ class FitResult:
             axes=axes_of(found.template_axes),
             template_light=found.template_light,
             template_masses=found.template_masses,
-            share=found.share,
+            moments=found.moments,
             orbit_weights=found.orbit_weights,
             component_properties=found.component_properties,
             pixels=None if bins is None else Pixels(bins=bins, x=found.xpix, y=found.ypix),
@@ -135,6 +138,47 @@ class FitResult:
             facts=facts_of(path, found),
             run=found.solution.run,
         )
+
+    def selected(
+        self,
+        components: Sequence[int] | None = None,
+        *,
+        ages: tuple[float, float] | None = None,
+        metals: tuple[float, float] | None = None,
+    ) -> FitResult:
+        """Return the result of some stars alone: nothing is left of the others.
+
+        What says how good the fit is stays that of the whole.
+
+        Parameters
+        ----------
+        components : sequence of int, optional
+            Those that count. Default all.
+        ages : tuple of float, optional
+            Youngest and oldest that count, in Gyr.
+        metals : tuple of float, optional
+            Lowest and highest [M/H] that count.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such component, or no template in a range.
+        MissingDataError
+            If the file does not know the ages or metallicities of its templates.
+        """
+        x = chosen_weights(
+            self.x,
+            self.axes,
+            self.path,
+            components=components,
+            limits={"age": ages, "metal": metals},
+        )
+        return replace(self, x=x)
+
+    @property
+    def share(self) -> Float:
+        """Share of component c's light in spaxel s, shape (S, C)."""
+        return np.asarray(self.moments[0])
 
     @property
     def properties(self) -> dict[str, Property]:
@@ -267,6 +311,8 @@ class FitResult:
         """Return the table of spaxels, along ``spaxel``: as `components`, without shares.
 
         The light in a spaxel is what the model has there, ``sum_cp share[s,c] light[c,p]``.
+        ``velocity_by_light`` and ``dispersion_by_light`` are mean and standard deviation of the
+        line-of-sight velocity of the stars, in km/s: moments of the LOSVDs, not a Gaussian's.
         """
         return dataset_of("spaxel", self._spaxel_columns(), self.facts)
 
@@ -438,4 +484,8 @@ class FitResult:
         return self.pixels
 
     def _spaxel_columns(self) -> dict[str, Any]:
-        return spaxel_columns(self._known(), self.share, self.properties)
+        known = self._known()
+        return {
+            **spaxel_columns(known, self.share, self.properties),
+            **velocity_columns(known, self.moments),
+        }

@@ -17,6 +17,7 @@ from cubefit.inverse.means import (
     spaxel_masses,
     spaxel_means,
     spaxel_scatters,
+    spaxel_velocities,
 )
 from cubefit.results.axes import Property
 from cubefit.results.pixels import PixelGrid, Pixels, spread_over_pixels
@@ -30,6 +31,7 @@ WEIGHT_UNITS: Final[dict[WeightKind, str]] = {
     "light": "flux density of the data",
     "mass": "mass unit of template_masses",
 }
+VELOCITY_UNIT: Final = "km / s"
 LIGHT_NOTE: Final = "mean flux density over the observed pixels in use"
 
 
@@ -123,6 +125,31 @@ def spaxel_columns(
             extensive=True,
         )
         columns |= moment_columns(kind, values, share, properties)
+    return columns
+
+
+def velocity_columns(weights: Mapping[WeightKind, Float], moments: Float) -> dict[str, Column]:
+    """Return mean and dispersion of the velocity in each spaxel, by light and by mass: (S,) each.
+
+    Parameters
+    ----------
+    weights : mapping
+        Weights (C, P) of each kind.
+    moments : ndarray, shape (3, S, C)
+        See `cubefit.spectra.losvd.losvd_moments`.
+    """
+    columns: dict[str, Column] = {}
+    for kind, values in weights.items():
+        if kind == "template":
+            continue
+        mean, dispersion = spaxel_velocities(moments, values)
+        told = f"of the line-of-sight velocity, weighted by {kind}"
+        columns[f"velocity_by_{kind}"] = Column(
+            values=mean, unit=VELOCITY_UNIT, long_name=f"mean {told}"
+        )
+        columns[f"dispersion_by_{kind}"] = Column(
+            values=dispersion, unit=VELOCITY_UNIT, long_name=f"standard deviation {told}"
+        )
     return columns
 
 

@@ -33,24 +33,34 @@ def normalized_losvd(
     return np.asarray(losvd * scale, np.float32)
 
 
-def losvd_amplitudes(
-    losvd: NDArray[np.float32], normalization: Normalization
+def losvd_moments(
+    losvd: NDArray[np.float32], vel_pix: NDArray[np.float64], normalization: Normalization
 ) -> NDArray[np.float64]:
-    """Return the share of each component's light in each spaxel, as it acts in the models.
+    """Return light, mean velocity and mean square velocity of LOSVDs as they act in the models.
+
+    The two are times the light, so that all three add up over components. Light fills its velocity
+    bin evenly: a bin of width dv adds ``dv^2 / 12`` to the mean square.
 
     Parameters
     ----------
     losvd : ndarray, shape (S, V, C)
         Histograms.
+    vel_pix : ndarray, shape (V,)
+        Bin centres in km/s, uniform.
     normalization : {"losvd", "unit"}
-        See `normalized_losvd`; with ``unit`` the amplitude is one wherever there is light.
+        See `normalized_losvd`; with ``unit`` the light is one wherever there is any.
 
     Returns
     -------
-    ndarray, shape (S, C)
+    ndarray, shape (3, S, C)
+        Share of each component's light in each spaxel, the same times km/s, and times km^2/s^2.
     """
-    light: NDArray[np.float64] = losvd.sum(axis=1, dtype=np.float64)
-    return light if normalization == "losvd" else (light > 0).astype(np.float64)
+    step = float(vel_pix[1] - vel_pix[0]) if vel_pix.size > 1 else 0.0
+    powers = np.stack([np.ones(vel_pix.size), vel_pix, vel_pix**2 + step**2 / 12.0])
+    sums = np.stack([powers @ of_spaxel for of_spaxel in losvd], axis=1)
+    if normalization == "losvd":
+        return sums
+    return np.asarray(np.divide(sums, sums[:1], out=np.zeros(sums.shape), where=sums[:1] > 0))
 
 
 def lit_velocity_range(

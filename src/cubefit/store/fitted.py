@@ -14,7 +14,7 @@ from cubefit.config import Normalization
 from cubefit.errors import StoreError
 from cubefit.inputs import checked_solution, masses_per_unit
 from cubefit.observation import Observation
-from cubefit.spectra.losvd import losvd_amplitudes
+from cubefit.spectra.losvd import losvd_moments
 from cubefit.store import schema
 from cubefit.store.digests import digest_of_fit
 from cubefit.store.handle import reading
@@ -48,8 +48,8 @@ class Fitted:
     """Mean flux density of one unit of each template, shape (P,)."""
     template_masses: Float | None
     """Mass of one unit of each template, shape (P,)."""
-    share: Float
-    """Share of component c's light in spaxel s, shape (S, C)."""
+    moments: Float
+    """Share of component c's light in spaxel s, and its velocities: see `losvd_moments`."""
     orbit_weights: Float | None
     """Weight of each component in the dynamical model, shape (C,)."""
     component_properties: dict[str, Float]
@@ -120,6 +120,7 @@ def read_fitted(
         else:
             given = checked_solution(x, n_components, n_populations)
             solution = Solution(x=given, run={}, facts={})
+        moments = losvd_moments(losvd, file[schema.VEL_PIX.path][()], acting)
         masses = template_masses
         if masses is None:
             masses = read_optional(file, schema.TEMPLATE_MASS)
@@ -132,7 +133,7 @@ def read_fitted(
             template_axes=axes,
             template_light=read_template_light(file),
             template_masses=None if masses is None else masses_per_unit(masses, shape),
-            share=losvd_amplitudes(losvd, acting),
+            moments=moments,
             orbit_weights=read_orbit_weights(file, schema.X_ORBIT_WEIGHTS),
             component_properties=read_component_properties(file),
             binnum=read_bins(file, path, losvd.shape[0]),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cubefit.config import Normalization
 from cubefit.errors import StaleError, StoreError
-from cubefit.spectra.losvd import losvd_amplitudes
+from cubefit.spectra.losvd import losvd_moments
 from cubefit.store import schema
 from cubefit.store.checkpoints import read_checkpoint
 from cubefit.store.file_status import FitState
@@ -93,17 +93,19 @@ def read_losvd(path: Path, stamp: str, spaxel: int) -> NDArray[np.float32]:
     return read_of(path, stamp, lambda file: np.asarray(file[schema.LOSVD.path][spaxel]))
 
 
-def read_share(path: Path, stamp: str, normalization: Normalization) -> Float:
-    """Return the share of component c's light in spaxel s, shape (S, C), see `read_of`."""
+def read_moments(path: Path, stamp: str, normalization: Normalization) -> Float:
+    """Return light and velocities of component c in spaxel s, `losvd_moments`, see `read_of`."""
 
-    def amplitudes(file: h5py.File) -> Float:
-        losvd = file[schema.LOSVD.path]
-        blocks = range(0, losvd.shape[0], SPAXELS_AT_ONCE)
-        return np.concatenate(
-            [losvd_amplitudes(losvd[s : s + SPAXELS_AT_ONCE], normalization) for s in blocks]
+    def moments(file: h5py.File) -> Float:
+        losvd, vel_pix = file[schema.LOSVD.path], file[schema.VEL_PIX.path][()]
+        blocks = (
+            losvd[start : start + SPAXELS_AT_ONCE]
+            for start in range(0, losvd.shape[0], SPAXELS_AT_ONCE)
         )
+        found = [losvd_moments(block, vel_pix, normalization) for block in blocks]
+        return np.concatenate(found, axis=1)
 
-    return read_of(path, stamp, amplitudes)
+    return read_of(path, stamp, moments)
 
 
 def spectrum_of(file: h5py.File, spaxel: int) -> SpaxelSpectrum:
