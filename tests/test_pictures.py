@@ -20,13 +20,14 @@ from cubefit.observation import ImagePlane, Observation
 from cubefit.pictures import KINDS, draw, draw_all
 from cubefit.pictures import source as sources
 from cubefit.pictures.of_fits import courses_of, three_digits
-from cubefit.pictures.of_stars import LEAST_SHARE, as_ranges, property_label
+from cubefit.pictures.of_stars import LEAST_SHARE, property_label
 from cubefit.pictures.source import Choices, Source
 from cubefit.pipeline_runner import PipelineRunner
 from cubefit.reconstruction import reconstruct_model_cube_single
 from cubefit.report import save_figure
 from cubefit.report.style import COLUMN_WIDTH_INCH
 from cubefit.results import FitResult
+from cubefit.results.stars import as_ranges
 from cubefit.store.history import read_history
 
 AXES = {"metallicity": [-1.0, 0.2], "age": [1.0, 3.0, 10.0], "alpha": [0.0, 0.4]}
@@ -150,6 +151,11 @@ def test_maps_can_be_weighted_by_mass(fitted, result):
 def test_all_maps_stand_on_one_page(fitted):
     figure = draw("maps", fitted)
     assert sum(bool(axes.images) for axes in figure.axes) == 7
+
+
+def test_trends_tell_whose_they_are(fitted):
+    figure = draw("trends", fitted, ages=[0.5, 4.0], properties=["radius"])
+    assert titles(figure)[0].endswith("\nAges 0.5 to 4 Gyr")
 
 
 def test_long_titles_stand_in_lines(fitted):

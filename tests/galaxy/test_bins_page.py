@@ -16,7 +16,7 @@ from cubefit.galaxy import run_galaxy
 
 @pytest.fixture
 def powerbin(tmp_path, monkeypatch):
-    """Stand in for PowerBin by the bins that the mock's LOSVDs were made for."""
+    """Stand in for PowerBin: the mock's LOSVDs were made for other bins than it would make."""
     with np.load(tmp_path / "orbits.npz") as orbits:
         places = np.column_stack((orbits["xpix"], orbits["ypix"]))
         binnum = orbits["binnum"]

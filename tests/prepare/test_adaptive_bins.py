@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cubefit.errors import ConfigError, DependencyError, InputError
-from cubefit.prepare.adaptive_bins import bin_signal_to_noise, power_bins
+from cubefit.prepare.adaptive_bins import bin_signal_to_noise, power_bins, signal_to_noise_of_bins
 
 X, Y = np.arange(8.0), np.zeros(8)
 SIGNAL, NOISE = np.full(8, 3.0), np.full(8, 1.0)
@@ -37,6 +37,17 @@ def test_bins_are_numbered_without_gaps_and_pixels_left_out_are_in_none(calls):
     np.testing.assert_array_equal(xy[:, 0], X[used])
     assert (target, verbose) == (16.0, 0)
     assert capacity(np.array([0, 1])) == pytest.approx(18.0)
+
+
+def test_signal_to_noise_of_all_bins_is_that_of_each():
+    bins = np.array([1, 0, -1, 1, 2, 2, 2, 0])
+    signal = np.array([3.0, 2.0, 9.0, 1.0, -5.0, 1.0, 1.0, 4.0])
+    noise = np.linspace(1.0, 2.0, 8)
+    sn_of = bin_signal_to_noise(signal, noise, covariance=0.3)
+    expected = [sn_of(np.flatnonzero(bins == k)) for k in range(3)]
+    found = signal_to_noise_of_bins(bins, signal, noise, covariance=0.3)
+    np.testing.assert_allclose(found, expected)
+    assert found[2] == 0.0
 
 
 def exponential_disc(n):

@@ -44,6 +44,14 @@ def test_bins_of_an_orbit_library_reach_the_target(factor):
     assert middle == pytest.approx(1.0, abs=0.1)
 
 
+def test_bins_that_all_have_the_target_stay():
+    bins = np.where(X < 0, np.where(Y < 0, 0, 3), np.where(Y < 0, 2, 1))
+    merged = merge_bins(bins, X, Y, light(), 20.0)
+    assert merged.tolist() == [0, 1, 2, 3]
+    left_out = merge_bins(bins, X, Y, light(), 20.0, pixels=bins != 2)
+    assert left_out.tolist() == [0, 1, -1, 2]
+
+
 def test_covariance_asks_for_larger_bins():
     merged = [
         merge_bins(np.arange(N * N), X, Y, light(), 30.0, covariance=covariance).max()

@@ -45,6 +45,15 @@ def test_means_stand_at_their_property():
     assert axes.get_title(loc="left").startswith("Weighted by light (area)")
 
 
+def test_what_is_told_stands_in_lines_that_fit(tmp_path):
+    figure = draw(properties={"radius [kpc]": RADIUS}, note="Ages 0 to 5 Gyr")
+    figure.draw_without_rendering()
+    lines = figure.axes[0].get_title(loc="left").split("\n")
+    assert " ".join(lines[:-1]) == "Weighted by light (area); bars: scatter within components"
+    assert lines[-1] == "Ages 0 to 5 Gyr"
+    assert figure.get_tightbbox().x1 <= figure.get_figwidth()
+
+
 def test_bars_are_the_scatter_and_stay_inside():
     axes = draw().axes[0]
     bars = next(c for c in axes.collections if isinstance(c, LineCollection)).get_segments()

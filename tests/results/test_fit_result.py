@@ -3,6 +3,8 @@
 import h5py
 import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.table import Table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -152,21 +154,20 @@ def test_components_and_spaxels_against_brute_force(result, rich, seed, zeros):
 @given(seed=st.integers(0, 2**32 - 1))
 @pytest.mark.parametrize("normalization", ["losvd", "unit"])
 def test_velocities_against_brute_force(result, rich, normalization, seed):
-    """Each bin stands for many velocities, spread evenly over it."""
+    """Bins have broadened what they hold by a twelfth of their squared width."""
     x = with_x(result, seed).x
     drawn = FitResult.from_file(result.path, x, normalization=normalization)
     losvd = rich.losvd.astype(np.float32).astype(np.float64)
     if normalization == "unit":
         losvd /= losvd.sum(axis=1, keepdims=True)
-    vel, parts = rich.vel_pix, 401
-    inside = (np.arange(parts) + 0.5) / parts - 0.5
-    fine = (vel[:, None] + (vel[1] - vel[0]) * inside).ravel()
+    vel = rich.vel_pix
+    width = (vel[1] - vel[0]) / np.sqrt(12.0)
     spaxels = drawn.spaxels()
     for kind, per_unit in (("light", result.template_light), ("mass", result.template_masses)):
-        weights = np.repeat(losvd @ (x @ per_unit), parts, axis=1)
-        wanted = np.transpose([moments(row, fine) for row in weights])
+        wanted = np.transpose([moments(row, vel) for row in losvd @ (x @ per_unit)])
         np.testing.assert_allclose(spaxels[f"velocity_by_{kind}"], wanted[0], atol=1e-3)
-        np.testing.assert_allclose(spaxels[f"dispersion_by_{kind}"], wanted[1], rtol=1e-4)
+        found = np.hypot(spaxels[f"dispersion_by_{kind}"], width)
+        np.testing.assert_allclose(found, wanted[1], rtol=1e-5)
 
 
 def test_chosen_stars_and_the_others_make_up_all(result):
@@ -179,8 +180,44 @@ def test_chosen_stars_and_the_others_make_up_all(result):
     expected = np.zeros_like(whole)
     expected[[1, 3], 1] = whole[[1, 3], 1]
     np.testing.assert_array_equal(rich_in_metals, expected)
-    assert result.selected().x is not result.x
-    np.testing.assert_array_equal(result.selected().x, result.x)
+    assert result.selected() is result
+
+
+def test_selections_tell_themselves_wherever_they_go(result, tmp_path):
+    chosen = result.selected([0, 1, 3], ages=(0.0, 3.0)).selected(metals=(0.0, 1.0))
+    told = "components 0-1, 3, ages 0 to 3 Gyr, [M/H] 0 to 1"
+    assert chosen.facts["selected"] == chosen.spaxels().attrs["selected"] == told
+    assert told in repr(chosen)
+    assert "selected" not in result.facts
+    with fits.open(chosen.to_fits(tmp_path / "chosen.fits")) as file:
+        assert {hdu.header["SELECTED"] for hdu in file if hdu.name} == {told}
+    assert Table.read(chosen.to_ecsv(tmp_path / "chosen.ecsv")).meta["selected"] == told
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"components": []},
+        {"components": [1.0]},
+        {"components": [1, 1]},
+        {"components": 3},
+        {"ages": (1.0,)},
+        {"ages": (1.0, 2.0, 3.0)},
+        {"ages": 3.0},
+        {"ages": (3.0, 1.0)},
+        {"ages": (np.nan, 1.0)},
+        {"metals": "01"},
+    ],
+)
+def test_what_is_no_choice_of_stars_is_refused(result, choice):
+    with pytest.raises(ConfigError, match="give "):
+        result.selected(**choice)
+
+
+def test_components_may_come_one_by_one(result):
+    one_by_one = result.selected(c for c in (1, 2)).weights.values
+    np.testing.assert_array_equal(one_by_one, result.selected([1, 2]).weights.values)
+    assert one_by_one.any()
 
 
 def test_stars_that_are_not_there_are_refused(result, plain):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import ndtr
 
 from cubefit.errors import InputError
 from cubefit.spectra.losvd import lit_velocity_range, losvd_moments, normalized_losvd
@@ -75,8 +76,22 @@ def test_moments_are_the_sums_of_what_acts(seed):
         np.testing.assert_allclose(
             first, np.einsum("svc,v->sc", acting, vel), rtol=1e-6, atol=1e-6 * scale
         )
-        squares = vel**2 + 30.0**2 / 12.0
-        np.testing.assert_allclose(second, np.einsum("svc,v->sc", acting, squares), rtol=1e-6)
+        squares = vel**2 - 30.0**2 / 12.0
+        np.testing.assert_allclose(
+            second, np.einsum("svc,v->sc", acting, squares), rtol=1e-6, atol=1e-6 * scale**2
+        )
+
+
+@pytest.mark.parametrize("step", [10.0, 35.0, 60.0])
+def test_bins_do_not_broaden_a_smooth_losvd(step):
+    """Stars of a Gaussian, sorted into bins however wide, have its mean and dispersion."""
+    reach = int(400.0 / step)
+    vel = step * np.arange(-reach, reach + 1)
+    edges = np.append(vel - 0.5 * step, vel[-1] + 0.5 * step)
+    histogram = np.diff(ndtr((edges - 33.0) / 50.0)).astype(np.float32)
+    light, first, second = losvd_moments(histogram[None, :, None], vel, "losvd")[:, 0, 0]
+    assert first / light == pytest.approx(33.0, abs=0.05)
+    assert np.sqrt(second / light - (first / light) ** 2) == pytest.approx(50.0, abs=0.05)
 
 
 def test_light_of_one_velocity_bin_has_its_velocity_and_no_width():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from bokeh.events import Tap
@@ -48,10 +48,8 @@ class Scale(NamedTuple):
 
     name: str
     """What they are, with their unit."""
-    positive: bool
-    """Whether only values above zero mean something: colours are those of a logarithm."""
-    signed: bool = False
-    """Whether they have a sign: colours are even about zero."""
+    kind: Literal["log", "linear", "signed"]
+    """Only values above zero mean something in ``log``; colours of ``signed`` are even about 0."""
 
 
 class GalaxyMap:
@@ -178,10 +176,8 @@ class GalaxyMap:
             means = spaxel_means(share, light, self._properties[name].values)
             return sky.spread(10.0**means if name == "log_age" else means, extensive=False)
         if label in {VELOCITY, DISPERSION}:
-            found = dict(
-                zip((VELOCITY, DISPERSION), spaxel_velocities(moments, light), strict=True)
-            )
-            return sky.spread(found[label], extensive=False)
+            mean, dispersion = spaxel_velocities(moments, light)
+            return sky.spread(mean if label == VELOCITY else dispersion, extensive=False)
         if label == MASS and galaxy.template_masses is not None:
             light = weights.x * galaxy.template_masses
         return sky.spread(spaxel_masses(share, light), extensive=sky.has_positions)
@@ -206,14 +202,15 @@ class GalaxyMap:
 
     def _colour(self, values: Float, scale: Scale) -> None:
         """Fit the colours to the values, and name them."""
-        known = values[np.isfinite(values) & ((values > 0) | (not scale.positive))]
+        known = values[np.isfinite(values) & ((values > 0) | (scale.kind != "log"))]
         low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
         # Light and ages span decades, unless they hardly vary.
-        used = self._log if scale.positive and high > 2.0 * low > 0 else self._linear
-        if scale.signed:
+        used = self._log if scale.kind == "log" and high > 2.0 * low > 0 else self._linear
+        if scale.kind == "log":
+            low = max(low, 1e-4 * high)
+        elif scale.kind == "signed":
             used, high = self._signed, max(-low, high)
             low = -high
-        low = max(low, 1e-4 * high) if scale.positive else low
         used.update(low=low, high=high + 1e-9 * abs(high))
         for mapper, (drawn, bar) in self._layers.items():
             drawn.visible = bar.visible = mapper is used
@@ -235,19 +232,19 @@ class GalaxyMap:
 
 def scales_of(galaxy: Galaxy) -> dict[str, Scale]:
     """Return what there is to map, and how it is told."""
-    scales = {LIGHT: Scale(f"Mean flux density [{galaxy.flux_unit}]", positive=True)}
+    scales = {LIGHT: Scale(f"Mean flux density [{galaxy.flux_unit}]", "log")}
     means = {
-        AGE: Scale("Geometric mean age [Gyr]", positive=True),
-        METAL: Scale("Mean [M/H] [dex]", positive=False),
-        ALPHA: Scale("Mean [alpha/Fe] [dex]", positive=False),
+        AGE: Scale("Geometric mean age [Gyr]", "log"),
+        METAL: Scale("Mean [M/H] [dex]", "linear"),
+        ALPHA: Scale("Mean [alpha/Fe] [dex]", "linear"),
     }
     for label, scale in means.items():
         found = galaxy.properties.get(MEANS[label])
         if found is not None and (label != ALPHA or np.ptp(found.values) > 0):
             scales[label] = scale
-    scales[VELOCITY] = Scale("Mean velocity [km/s]", positive=False, signed=True)
-    scales[DISPERSION] = Scale("Velocity dispersion [km/s]", positive=False)
+    scales[VELOCITY] = Scale("Mean velocity [km/s]", "signed")
+    scales[DISPERSION] = Scale("Velocity dispersion [km/s]", "linear")
     scales[MODEL_LIGHT] = scales[LIGHT]
     if galaxy.template_masses is not None:
-        scales[MASS] = Scale("Mass [unit of template_masses]", positive=True)
+        scales[MASS] = Scale("Mass [unit of template_masses]", "log")
     return scales

@@ -43,6 +43,7 @@ def check_inputs_of(
     templates: Arrays,
     settings: GalaxySettings,
     *,
+    in_own_bins: OrbitLibrary,
     pixel_angstrom: float,
 ) -> tuple[list[str], list[str]]:
     """Return what the checks complain of, and what they found in order, in words.
@@ -55,6 +56,9 @@ def check_inputs_of(
         Arrays as the steps made them.
     settings : GalaxySettings
         Say which checks mean anything.
+    in_own_bins : OrbitLibrary
+        The same before bins were merged: sums of LOSVDs do not show any more that they were
+        normalised, or in another order.
     pixel_angstrom : float
         Width of the cube's pixels, observed.
     """
@@ -65,8 +69,9 @@ def check_inputs_of(
         flux_unit(flux, mask),
         bin_places(*sky, (orbits.x, orbits.y, orbits.binnum)),
     ]
-    of_light, told = checks_of_light(orbits, spectra, settings)
+    of_light, told = checks_of_light(in_own_bins, spectra, settings)
     checks += of_light
+    told += other_centre(orbits, spectra, settings)
     checks.append(
         velocity_sign(
             orbits.losvd,
@@ -101,10 +106,7 @@ def checks_of_light(
     orbits: OrbitLibrary, spectra: Arrays, settings: GalaxySettings
 ) -> tuple[list[LightAgreement], list[str]]:
     """Return checks of brightness from bin to bin, and complaints, as far as it was kept."""
-    flux, mask = spectra["flux"], spectra["mask"]
-    counts = mask.sum(axis=1)
-    sums = np.where(mask, flux, 0.0).sum(axis=1)
-    mean = np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
+    mean = brightness(spectra, orbits.losvd.shape[0])
     of_bin = np.einsum("svc,c->s", orbits.losvd, orbits.weights, dtype=np.float64)
     told: list[str] = []
     if settings.fit.normalization == "unit":
@@ -117,10 +119,30 @@ def checks_of_light(
         )
         if not has_amplitudes(of_bin):
             return [], told
-    x, y = bin_centres(spectra["x"], spectra["y"], spectra["binnum"])
-    n_pixels = np.bincount(spectra["binnum"])
+    x, y = bin_centres(orbits.x, orbits.y, orbits.binnum)
+    n_pixels = np.bincount(orbits.binnum[orbits.binnum >= 0])
     agreement = light_agreement(orbits.losvd, orbits.weights, mean, x=x, y=y, n_pixels=n_pixels)
-    return [agreement], [*told, *other_centre(of_bin, spectra, settings.cube.centre)]
+    return [agreement], told
+
+
+def brightness(spectra: Arrays, n_bins: int) -> Float:
+    """Return how bright the bins of the orbit library are in the cube, shape (S,).
+
+    Their mean flux over voxels in use; where they were merged, what their pixels have in white
+    light. NaN where nothing is in use.
+    """
+    found = np.full(n_bins, np.nan)
+    if "own_binnum" not in spectra:
+        counts = spectra["mask"].sum(axis=1)
+        sums = np.where(spectra["mask"], spectra["flux"], 0.0).sum(axis=1)
+        return np.asarray(np.divide(sums, counts, out=found, where=counts > 0))
+    bins, light = spectra["own_binnum"], spectra["light"]
+    known = np.isfinite(light)
+    n_known = np.bincount(bins[known], minlength=n_bins)
+    # Dead pixels are taken to be as bright as the others of their bin.
+    scale = np.bincount(bins, minlength=n_bins) / np.maximum(n_known, 1)
+    total = np.bincount(bins[known], light[known], minlength=n_bins) * scale
+    return np.asarray(np.where(n_known > 0, total, np.nan))
 
 
 def dead_pixels(spectra: Arrays) -> list[str]:
@@ -156,18 +178,22 @@ def bins_without_orbits(orbits: OrbitLibrary, mask: NDArray[np.bool_]) -> list[s
     return [message]
 
 
-def other_centre(of_bin: Float, spectra: Arrays, centre: tuple[float, float]) -> list[str]:
+def other_centre(orbits: OrbitLibrary, spectra: Arrays, settings: GalaxySettings) -> list[str]:
     """Return a complaint where the galaxy of the cube lies beside that of the orbits.
 
     Parameters
     ----------
-    of_bin : ndarray, shape (S,)
-        Light of the orbits in each bin.
+    orbits : OrbitLibrary
+        In the bins of the spectra.
     spectra : mapping
         Positions, bins and white light of the pixels.
-    centre : tuple of float
-        As the settings have it, arcsec.
+    settings : GalaxySettings
+        Have the centre, arcsec.
     """
+    if settings.fit.normalization == "unit":
+        return []
+    of_bin = np.einsum("svc,c->s", orbits.losvd, orbits.weights, dtype=np.float64)
+    centre = settings.cube.centre
     found = centre_offset(of_bin, spectra["light"], spectra["x"], spectra["y"], spectra["binnum"])
     if found.ok:
         return []

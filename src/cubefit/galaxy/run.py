@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from cubefit.errors import StoreError
+from cubefit.errors import ConfigError, StoreError
 from cubefit.galaxy import orbits as orbit_step
 from cubefit.galaxy import populations as template_step
 from cubefit.galaxy.checks import check_inputs_of, misfit_findings
@@ -20,7 +20,7 @@ from cubefit.galaxy.fit import decisive_for_fit, populate, solve
 from cubefit.galaxy.paths import require_apart, require_there, with_names_of_paths
 from cubefit.galaxy.products import make_products
 from cubefit.galaxy.record import DoneStep, Record, kept_warnings, sole_run
-from cubefit.galaxy.settings import GalaxySettings
+from cubefit.galaxy.settings import FitTable, GalaxySettings
 from cubefit.galaxy.settings_file import as_tables, read_settings
 from cubefit.galaxy.spectra import Prepared, prepare_spectra
 from cubefit.io.bins import bin_files
@@ -82,10 +82,11 @@ class GalaxyRun:
         """Do what is not done yet, or that part of it that comes before the fit."""
         orbits = self._orbits()
         spectra = self._spectra(orbits)
+        in_own_bins = orbits
         if "merged" in spectra:
             orbits = orbits.with_merged_bins(spectra["merged"])
         templates = self._templates(orbits, spectra)
-        self._checks(orbits, spectra, templates)
+        self._checks(in_own_bins, orbits, spectra, templates)
         stats = {} if check_only else self._fit(orbits, spectra, templates)
         noise_chi2 = float(self.told["noise_chi2"] or "nan")
         self._complain(misfit_findings(stats.get("chi2_per_voxel", 0.0), noise_chi2))
@@ -216,13 +217,16 @@ class GalaxyRun:
         self.templates_told = self._once("templates", inputs, wanted, work).told
         return read_arrays(path)
 
-    def _checks(self, orbits: OrbitLibrary, spectra: Arrays, templates: Arrays) -> None:
+    def _checks(
+        self, in_own_bins: OrbitLibrary, orbits: OrbitLibrary, spectra: Arrays, templates: Arrays
+    ) -> None:
         def work() -> Made:
             findings, passed = check_inputs_of(
                 orbits,
                 spectra,
                 templates,
                 self.settings,
+                in_own_bins=in_own_bins,
                 pixel_angstrom=self.told["pixel_angstrom"],
             )
             return [], {"findings": findings, "passed": passed}
@@ -290,6 +294,17 @@ class GalaxyRun:
         return self.record.made_by("products")
 
 
+def require_merging(fit: FitTable, *, is_done: bool) -> None:
+    """Raise ConfigError or DependencyError where bins cannot be merged."""
+    if fit.normalization == "unit":
+        raise ConfigError(
+            "bins.target_sn adds up the light of LOSVDs, which fit.normalization = 'unit' throws "
+            "away: leave one of them out."
+        )
+    if not is_done:
+        require_power_bin()
+
+
 def inputs_of(path: Path) -> str:
     """Return the stamp of the inputs in a file, empty where there is no such file."""
     if not path.exists():
@@ -299,9 +314,9 @@ def inputs_of(path: Path) -> str:
 
 
 def spectrum_arrays(found: Prepared) -> Arrays:
-    """Return spectra as arrays by name; without ``noise`` or ``merged`` where there is none."""
+    """Return spectra as arrays by name, without those that there are none of, such as noise."""
     names = ("flux", "noise", "mask", "obs_pix", "x", "y", "binnum", "light", "fwhm_wave", "fwhm")
-    arrays = {name: getattr(found, name) for name in (*names, "merged")}
+    arrays = {name: getattr(found, name) for name in (*names, "merged", "own_binnum")}
     return {name: array for name, array in arrays.items() if array is not None}
 
 
@@ -343,6 +358,8 @@ def run_galaxy(
     ------
     LockedError
         If another run fills the same folder now.
+    DependencyError
+        If ``bins.target_sn`` is set and PowerBin is not installed.
     CubeFitError
         If settings or inputs are wrong; steps finished until then are kept.
     """
@@ -350,9 +367,9 @@ def run_galaxy(
         settings = read_settings(settings)
     require_apart(settings)
     require_there(settings)
-    if settings.bins.target_sn is not None:
-        require_power_bin()
     folder = Path(settings.galaxy.out)
+    if settings.bins.target_sn is not None:
+        require_merging(settings.fit, is_done=(folder / "spectra.npz").exists())
     folder.mkdir(parents=True, exist_ok=True)
     with sole_run(folder), visible_log(verbose):
         return GalaxyRun(settings, threads=threads, verbose=verbose).run(check_only=check_only)

@@ -169,7 +169,7 @@ class BinsTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Positive | None,
         Meta(
             description="Merge bins, in cube and orbits alike, until each has about this S/N per "
-            "pixel of wavelength; needs cubefit[binning]; default not.",
+            "wavelength pixel of the cube; needs cubefit[binning]; default not.",
             examples=[100.0],
         ),
     ] = None

@@ -17,7 +17,7 @@ from cubefit.galaxy.settings import BinsTable, CubeTable
 from cubefit.io.cubes import IFUCube, read_cube
 from cubefit.io.orbits import OrbitLibrary
 from cubefit.observation import Observation
-from cubefit.prepare.adaptive_bins import bin_signal_to_noise
+from cubefit.prepare.adaptive_bins import signal_to_noise_of_bins
 from cubefit.prepare.air import in_medium
 from cubefit.prepare.binning import binned
 from cubefit.prepare.continuum import flattened
@@ -66,6 +66,8 @@ class Prepared:
     """Median width of the cube's pixels, observed."""
     merged: NDArray[np.int32] | None
     """New bin of each bin of the orbit library, shape (S of that,); None where they stay."""
+    own_binnum: NDArray[np.int32] | None
+    """Bin of the orbit library that each pixel is in, shape (nPix,); None where ``binnum`` is."""
     observation: Observation
 
 
@@ -91,6 +93,8 @@ def prepare_spectra(
     whole = read_cube(
         Path(table.path), table.format, medium=table.medium, pixel_scale=table.pixel_scale
     )
+    if bins.target_sn is not None:
+        require_pixels(whole, bins.target_sn)
     medium, cube = whole.medium, whole
     to_take_out = 0.0 if whole.at_rest else redshift
     if table.wave_range is not None:
@@ -98,9 +102,12 @@ def prepare_spectra(
     pixels = sky_pixels(cube, table, bins, orbits)
     light = white_light(cube.blocks(), cube.wave)
     merged = merged_bins(cube, table, bins, pixels, light)
+    own_binnum, lit = None, light
     if merged is not None:
+        own_binnum = pixels.binnum[merged[pixels.binnum] >= 0]
+        lit = with_dead_pixels_lit(light, pixels)
         pixels = pixels.with_merged_bins(merged)
-    observed = observed_spectra(cube, medium, table, pixels.of_cube, light)
+    observed = observed_spectra(cube, medium, table, pixels.of_cube, lit)
     rest = in_rest_frame(observed, z=to_take_out, to_medium=medium)
     obs_pix = ln_grid(rest.wave_edges, wave_range=table.wave_range, velscale_kms=table.velscale_kms)
     ln_edges = edges_of(obs_pix)
@@ -121,6 +128,7 @@ def prepare_spectra(
         noise_chi2=noise_chi2(rest, ln_edges) if spectra.has_noise else math.nan,
         pixel_angstrom=observed_pixel(rest, redshift),
         merged=merged,
+        own_binnum=own_binnum,
         observation=Observation(
             flux_unit=cube.unit,
             pixel_unit="arcsec",
@@ -197,24 +205,31 @@ def observed_spectra(
     return found
 
 
+def require_pixels(cube: IFUCube, target_sn: float) -> None:
+    """Raise ConfigError where no bins of a signal to noise can be made of a cube."""
+    reason = ""
+    if holds_bins(cube):
+        reason = "is binned already: leave it out, or give the cube of pixels"
+    elif not cube.has_noise:
+        reason = "states no noise: leave it out, or give a cube that does"
+    if reason:
+        raise ConfigError(f"bins.target_sn = {target_sn:g}: {cube.source} {reason}.")
+
+
 def merged_bins(
     cube: IFUCube, table: CubeTable, bins: BinsTable, pixels: SkyPixels, light: WhiteLight
 ) -> NDArray[np.int32] | None:
     """Return the new bin of each bin, where the settings want bins of a signal to noise."""
     if bins.target_sn is None:
         return None
-    if holds_bins(cube):
-        raise ConfigError(
-            f"bins.target_sn = {bins.target_sn:g}: {cube.source} is binned already: leave it out, "
-            "or give the cube of pixels."
-        )
     inside = pixels.of_cube >= 0
     of_pixels = WhiteLight(
         signal=light.signal[inside],
         noise=light.noise[inside],
         good_share=light.good_share[inside],
     )
-    use = chosen_pixels(light, cube, table)[inside] & (of_pixels.noise > 0)
+    use = chosen_pixels(light, cube, table)[inside]
+    logger.info("spectra: bins are merged.")
     merged = merge_bins(
         pixels.binnum,
         pixels.x,
@@ -232,18 +247,36 @@ def merged_bins(
             left_out,
             merged.size,
         )
-    sn_of = bin_signal_to_noise(of_pixels.signal, of_pixels.noise, covariance=table.covariance)
-    new = merged[pixels.binnum]
-    reached = [sn_of(np.flatnonzero((new == k) & use)) for k in range(merged.max() + 1)]
+    new = np.where(use & (of_pixels.noise > 0), merged[pixels.binnum], -1)
+    reached = signal_to_noise_of_bins(
+        new, of_pixels.signal, of_pixels.noise, covariance=table.covariance
+    )
     logger.info(
         "spectra: %d bins merged into %d, of S/N %.3g to %.3g, median %.3g.",
         merged.size - left_out,
-        len(reached),
-        min(reached),
-        max(reached),
+        reached.size,
+        reached.min(),
+        reached.max(),
         np.median(reached),
     )
     return merged
+
+
+def with_dead_pixels_lit(light: WhiteLight, pixels: SkyPixels) -> WhiteLight:
+    """Return white light whose dead pixels are as bright as the others of their bin.
+
+    In merged bins, which are larger and steeper, they would be taken for average ones of those,
+    while the LOSVDs are those of the bins before.
+    """
+    bins, signal = pixels.of_cube, light.signal.copy()
+    known = (bins >= 0) & np.isfinite(signal)
+    n_bins = int(bins.max()) + 1
+    counts = np.bincount(bins[known], minlength=n_bins)
+    total = np.bincount(bins[known], np.maximum(signal[known], 0.0), minlength=n_bins)
+    mean = np.divide(total, counts, out=np.full(n_bins, np.nan), where=counts > 0)
+    dead = (bins >= 0) & ~known
+    signal[dead] = mean[bins[dead]]
+    return replace(light, signal=signal)
 
 
 def chosen_pixels(light: WhiteLight, cube: IFUCube, table: CubeTable) -> NDArray[np.bool_]:

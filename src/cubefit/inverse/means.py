@@ -127,7 +127,8 @@ def spaxel_velocities(moments: Float, x: Float) -> tuple[Float, Float]:
     Returns
     -------
     tuple of ndarray, shapes (S,)
-        Mean and standard deviation in km/s; NaN for spaxels without mass.
+        Mean and standard deviation in km/s; NaN for spaxels without mass. Distributions narrower
+        than a velocity bin have a standard deviation of zero.
     """
     total, first, second = moments @ component_masses(x)
     return _ratio(first, total), _scatter(total, first, second)

@@ -73,8 +73,8 @@ class Galaxy:
     component_properties: dict[str, Float]
     """What is known of the components, shape (C,) each, by name with unit."""
     model: SpaxelModel
-    held: dict[Normalization, Float] = field(default_factory=dict)
-    """What `moments` has read."""
+    moments_read: dict[Normalization, Float] = field(default_factory=dict)
+    """Kept by `moments`."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -122,9 +122,9 @@ class Galaxy:
 
         See `cubefit.spectra.losvd.losvd_moments`. The first call reads all LOSVDs.
         """
-        if normalization not in self.held:
-            self.held[normalization] = read_moments(self.path, self.stamp, normalization)
-        return self.held[normalization]
+        if normalization not in self.moments_read:
+            self.moments_read[normalization] = read_moments(self.path, self.stamp, normalization)
+        return self.moments_read[normalization]
 
 
 def mean_flux(data: Float, used: NDArray[np.bool_]) -> Float:

@@ -12,6 +12,7 @@ from cubefit.pictures import of_fits, of_stars
 from cubefit.pictures.source import Choices, Source
 from cubefit.report import Figure
 from cubefit.results.fit_result import MeanKind
+from cubefit.results.stars import stars_of
 from cubefit.store.handle import reading
 
 Drawing: TypeAlias = Callable[[Source], Figure]
@@ -156,7 +157,7 @@ def draw(
             f"The picture {kind} does not heed {', '.join(unheeded)}: leave that out; it heeds "
             f"{', '.join(sorted(KINDS[kind].heeds)) or 'nothing'}."
         )
-    return KINDS[kind].draw(Source(Path(path), Choices(**given)))
+    return KINDS[kind].draw(Source(Path(path), choices_of(given)))
 
 
 def draw_all(path: str | Path, **choices: Any) -> Iterator[tuple[str, Figure | CubeFitError]]:
@@ -180,7 +181,7 @@ def draw_all(path: str | Path, **choices: Any) -> Iterator[tuple[str, Figure | C
     StoreError
         If the file is missing or foreign.
     """
-    source = Source(Path(path), Choices(**given_of(**choices)))
+    source = Source(Path(path), choices_of(given_of(**choices)))
     with reading(source.path):
         pass  # Refuses what is no file of ours once, not for every kind.
     for name, kind in KINDS.items():
@@ -190,6 +191,12 @@ def draw_all(path: str | Path, **choices: Any) -> Iterator[tuple[str, Figure | C
             raise
         except CubeFitError as reason:
             yield name, reason
+
+
+def choices_of(given: dict[str, Any]) -> Choices:
+    """Return choices by name, those of the stars put together."""
+    stars = stars_of(**{name: given.get(name) for name in STARS})
+    return Choices(stars=stars, **{k: v for k, v in given.items() if k not in STARS})
 
 
 def given_of(**choices: Any) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
-from textwrap import wrap
 from typing import Final
 
 import numpy as np
@@ -23,7 +22,13 @@ from cubefit.report import (
     population_planes,
     property_trends,
 )
-from cubefit.report.style import PAGE_WIDTH_INCH, drawable
+from cubefit.report.style import (
+    COLUMN_WIDTH_INCH,
+    PAGE_WIDTH_INCH,
+    UNBROKEN,
+    drawable,
+    in_lines,
+)
 from cubefit.results.fit_result import FitResult, MeanKind
 from cubefit.results.pixels import regular_grid
 
@@ -60,10 +65,6 @@ LEAST_SHARE: Final = 1e-3
 """Part of the light (or mass) of a pixel that chosen stars must have for a mean there."""
 BRIGHTEST: Final = 11
 """Components that have planes of their own where none are chosen."""
-TITLE_WIDTH: Final = 44
-"""Characters of a title that one column has room for."""
-UNBROKEN: Final = "\u00a0"
-"""A space at which no line ends."""
 MOST_TRENDS: Final = 3
 """Properties of components that are drawn where none are chosen."""
 
@@ -116,8 +117,10 @@ def mass_map(source: Source) -> Figure:
 
 def age_metallicity(source: Source) -> Figure:
     """Draw the age-metallicity plane of all components, or of the chosen stars together."""
-    title = in_lines(subtitle(source)) or "All components"
-    return _planes(source, source.chosen_result, [(title, list(source.components))])
+    title = in_lines(subtitle(source), source.choices.width_inch or COLUMN_WIDTH_INCH)
+    return _planes(
+        source, source.chosen_result, [(title or "All components", list(source.components))]
+    )
 
 
 def component_planes(source: Source) -> Figure:
@@ -125,7 +128,7 @@ def component_planes(source: Source) -> Figure:
     weights = source.result.weights_of(source.by)
     of_each = weights.values.reshape(len(weights), -1).sum(axis=1)
     chosen: Sequence[int] = source.components
-    if source.choices.components is None:
+    if source.choices.stars.components is None:
         brightest = np.argsort(-of_each, kind="stable")[:BRIGHTEST]
         chosen = sorted(int(c) for c in brightest if of_each[c] > 0)
     total = of_each.sum()
@@ -160,6 +163,7 @@ def trends_along_orbits(source: Source) -> Figure:
         properties=dict(zip(labels, properties.values(), strict=True)),
         weights=result.weights_of(by).values.reshape(len(result.x), -1).sum(axis=1),
         weight_label=by,
+        note=subtitle(source),
         width_inch=source.choices.width_inch,
     )
 
@@ -228,27 +232,17 @@ def draw_on_sky(source: Source, panels: Sequence[MapPanel], title: str = "") -> 
         y=y,
         pixel_unit=source.pixel_unit,
         compass=source.compass,
-        title=in_lines(title),
+        title=title,
         width_inch=source.choices.width_inch,
     )
 
 
-def in_lines(title: str) -> str:
-    """Return a title in lines that a map has room for; those of `subtitle` keep ranges whole."""
-    lines = [line for part in title.split("\n") for line in wrap(part, TITLE_WIDTH)]
-    return "\n".join(lines).replace(UNBROKEN, " ")
-
-
 def subtitle(source: Source) -> str:
     """Return which stars a picture is of, empty if of all."""
-    choices, told = source.choices, []
-    if (chosen := choices.components) is not None:
-        told.append(f"component{'s' if len(chosen) > 1 else ''} {as_ranges(chosen)}")
-    if choices.ages is not None:
-        told.append(f"ages {as_limits(choices.ages)} Gyr".replace(" ", UNBROKEN))
-    if choices.metals is not None:
-        told.append(f"[M/H] {as_limits(choices.metals)}".replace(" ", UNBROKEN))
-    words = ", ".join(told)
+    words = ", ".join(
+        part if part.startswith("component") else part.replace(" ", UNBROKEN)
+        for part in source.choices.stars.told()
+    )
     return words[:1].upper() + words[1:]
 
 
@@ -264,25 +258,9 @@ def weighting(source: Source) -> str:
 def too_faint(source: Source) -> NDArray[np.bool_]:
     """Return in which pixels the chosen stars are too faint to speak of, shape (nPix,)."""
     chosen = source.pixel_table[source.by].values
-    if not source.choices.are_of_some_stars:
+    if source.choices.stars.are_all:
         return np.zeros(chosen.shape, bool)
-    return np.asarray(chosen < LEAST_SHARE * source.result.maps()[source.by].values)
-
-
-def as_limits(limits: tuple[float, float]) -> str:
-    """Return a range as people write it."""
-    return f"{limits[0]:g} to {limits[1]:g}"
-
-
-def as_ranges(numbers: Sequence[int]) -> str:
-    """Return whole numbers in order, runs of them as ranges: ``0, 3-5``."""
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs)
+    return np.asarray(chosen < LEAST_SHARE * source.whole_pixel_table[source.by].values)
 
 
 def uncapitalised(words: str) -> str:

@@ -19,9 +19,9 @@ from cubefit.reconstruction import reconstruct_matrix_free
 from cubefit.report import Compass, residuals
 from cubefit.report.style import drawable, require_label, require_width
 from cubefit.results import FitResult
-from cubefit.results.chosen import require_numbers
 from cubefit.results.fit_result import MeanKind
 from cubefit.results.pixels import Pixels
+from cubefit.results.stars import ALL_STARS, Stars, require_distinct, require_numbers
 from cubefit.results.units import flux_unit_of, pixel_unit_of
 from cubefit.store import schema
 from cubefit.store.digests import digest_of_models
@@ -37,12 +37,8 @@ Float = NDArray[np.float64]
 class Choices:
     """What a picture is to show; checked against the file when it is drawn."""
 
-    components: tuple[int, ...] | None = None
-    """Components that count, or None for all."""
-    ages: tuple[float, float] | None = None
-    """Youngest and oldest stars that count, Gyr."""
-    metals: tuple[float, float] | None = None
-    """Lowest and highest [M/H] that counts."""
+    stars: Stars = ALL_STARS
+    """Those that count."""
     spaxels: tuple[int, ...] | None = None
     """Spaxels to draw, or None for the best and the worst."""
     by: MeanKind | None = None
@@ -54,11 +50,6 @@ class Choices:
     width_inch: float | None = None
     """Width of the figure, or None for that of the kind."""
 
-    @property
-    def are_of_some_stars(self) -> bool:
-        """Whether not all stars count."""
-        return any(c is not None for c in (self.components, self.ages, self.metals))
-
     def __post_init__(self) -> None:
         """Check what can be checked without a file."""
         if self.by is not None:
@@ -67,12 +58,8 @@ class Choices:
             require_label(self.pixel_unit)
         if self.width_inch is not None:
             require_width(self.width_inch)
-        for name, limits in (("ages", self.ages), ("metals", self.metals)):
-            if limits is not None and not (len(limits) == 2 and limits[0] <= limits[1]):
-                raise ConfigError(f"{name}={limits}: give the lower end of a range, and the upper.")
-        for name, chosen in (("components", self.components), ("spaxels", self.spaxels)):
-            if chosen is not None and (not chosen or len(set(chosen)) < len(chosen)):
-                raise ConfigError(f"{name}={chosen}: give at least one number, each once.")
+        if self.spaxels is not None:
+            require_distinct("spaxels", self.spaxels)
 
 
 class Source:
@@ -124,10 +111,8 @@ class Source:
     @cached_property
     def chosen_result(self) -> FitResult:
         """The solution of the chosen stars alone, nothing of the others."""
-        if not self.choices.are_of_some_stars:
-            return self.result
-        chosen = self.choices
-        return self.result.selected(chosen.components, ages=chosen.ages, metals=chosen.metals)
+        stars = self.choices.stars
+        return self.result.selected(stars.components, ages=stars.ages, metals=stars.metals)
 
     @property
     def pixels(self) -> Pixels:
@@ -151,11 +136,16 @@ class Source:
         """The maps of the chosen stars, along ``pixel``."""
         return self.chosen_result.maps()
 
+    @cached_property
+    def whole_pixel_table(self) -> xr.Dataset:
+        """The maps of all stars, along ``pixel``."""
+        return self.pixel_table if self.choices.stars.are_all else self.result.maps()
+
     @property
     def components(self) -> tuple[int, ...]:
         """The chosen components; all without a choice."""
         n_components = len(self.result.x)
-        chosen = self.choices.components
+        chosen = self.choices.stars.components
         if chosen is None:
             return tuple(range(n_components))
         require_numbers("components", chosen, n_components, self.path)

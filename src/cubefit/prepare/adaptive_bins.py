@@ -37,6 +37,26 @@ def bin_signal_to_noise(
     return of
 
 
+def signal_to_noise_of_bins(
+    binnum: NDArray[np.integer], signal: Float, noise: Float, *, covariance: float = 0.0
+) -> Float:
+    """Return the S/N of each bin, shape (S,); 0 where its sum is not positive.
+
+    Parameters
+    ----------
+    binnum : ndarray of int, shape (nPix,)
+        Bin of each pixel, 0 to S - 1, each used; negative: in none.
+    signal, noise, covariance
+        See `bin_signal_to_noise`.
+    """
+    used = binnum >= 0
+    bins = binnum[used]
+    total = np.bincount(bins, signal[used])
+    sigma = np.sqrt(np.bincount(bins, np.square(noise[used])))
+    shared = 1.0 + covariance * np.log10(np.bincount(bins))
+    return np.asarray(np.maximum(total, 0.0) / (sigma * shared))
+
+
 def power_bins(
     x: Float,
     y: Float,
@@ -50,7 +70,8 @@ def power_bins(
     """Return bins of about even signal to noise, as the PowerBin package makes them.
 
     PowerBin (Cappellari 2025, MNRAS 544, 1432) is free for non-commercial use, and is not part of
-    this package. It superseded VorBin, by the same author.
+    this package. It superseded VorBin, by the same author. Where all pixels together are too
+    little for two bins they are one; where each has the target, each is one.
 
     Parameters
     ----------
@@ -94,7 +115,7 @@ def power_bins(
     if reached < target_sn:
         raise InputError(
             f"All {used.size} pixels together have an S/N of {reached:.3g}, less than "
-            f"target_sn={target_sn:g}: lower it, or use more pixels."
+            f"target_sn={target_sn:g}: lower it, use more pixels, or leave out very noisy ones."
         )
     binnum = np.full(x.size, -1, np.int32)
     power_bin = _power_bin_class()
@@ -107,7 +128,8 @@ def power_bins(
         return binnum
     with warnings.catch_warnings():
         # It states the scatter of the bins of many pixels even where there are none.
-        warnings.simplefilter("ignore", RuntimeWarning)
+        for message in ("Degrees of freedom", "invalid value", "Mean of empty slice"):
+            warnings.filterwarnings("ignore", message, RuntimeWarning)
         found = power_bin(
             np.column_stack((x[used], y[used])),
             lambda members: sn_of(members) ** 2,

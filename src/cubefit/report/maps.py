@@ -25,6 +25,7 @@ from cubefit.report.style import (
     FONT_PT,
     PAGE_WIDTH_INCH,
     SIDE_BY_SIDE_INCH,
+    in_lines,
     new_figure,
     require_shape,
     tidy,
@@ -123,13 +124,14 @@ def map_panels(
     steps = grid_steps(x, y) if gridded else (spacing(x, y),) * 2
     frame = frame_of(x, y, steps)
     width = width_inch or (COLUMN_WIDTH_INCH if len(panels) == 1 else PAGE_WIDTH_INCH)
+    title = in_lines(title, width)
     columns = columns_of(len(panels), width)
     rows = -(-len(panels) // columns)
     shape = (frame[3] - frame[2]) / (frame[1] - frame[0])
     is_strip = shape < STRIP
-    panels = labelled_within(panels, math.inf if is_strip else row_height(shape, width / columns))
     ragged = len(panels) % columns > 0
     row = row_height(shape, width / columns)
+    panels = labelled_within(panels, math.inf if is_strip else row)
     above = GAP_INCH * (1 + title.count("\n")) if title else 0.0
     figure = new_figure(width, rows * row + (1 + ragged) * BELOW_INCH + above)
     figure.set_layout_engine("compressed")  # Of panels whose shape is given.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import matplotlib as mpl
@@ -37,6 +38,10 @@ WIDTHS_INCH: Final = (2.5, 30.0)
 
 FONT_PT: Final = 8.0
 SMALL_FONT_PT: Final = 7.0
+CHARACTERS_PER_INCH: Final = 13.0
+"""Of a title in type of `FONT_PT`."""
+UNBROKEN: Final = "\u00a0"
+"""A space at which no line of a title ends."""
 LINE_PT: Final = 0.8
 
 UNUSED_COLOUR: Final = "0.88"
@@ -89,6 +94,13 @@ def drawable(text: str) -> str:
     except ValueError:
         return text.replace("$", r"\$")
     return text
+
+
+def in_lines(title: str, width_inch: float, font_pt: float = FONT_PT) -> str:
+    """Return a title in lines that a figure has room for; none ends at an `UNBROKEN` space."""
+    width = int(width_inch * CHARACTERS_PER_INCH * FONT_PT / font_pt)
+    lines = [line for part in title.split("\n") for line in wrap(part, width)]
+    return "\n".join(lines).replace(UNBROKEN, " ")
 
 
 def new_figure(width_inch: float, height_inch: float) -> Figure:

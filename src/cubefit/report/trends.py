@@ -16,6 +16,7 @@ from cubefit.report.style import (
     QUIET_COLOUR,
     SIDE_BY_SIDE_INCH,
     SMALL_FONT_PT,
+    in_lines,
     new_figure,
     property_x_axis,
     require_shape,
@@ -54,6 +55,7 @@ def property_trends(
     properties: Mapping[str, NDArray[np.floating]],
     weights: NDArray[np.floating],
     weight_label: str,
+    note: str = "",
     width_inch: float | None = None,
 ) -> Figure:
     """Draw means of population properties against properties of the components.
@@ -71,6 +73,8 @@ def property_trends(
         Finite, non-negative, not all zero.
     weight_label : str
         What they are, such as ``"light"``.
+    note : str
+        More to be told above all panels.
     width_inch : float, optional
         Width of the figure; default one column for one property, two for more.
 
@@ -104,11 +108,12 @@ def property_trends(
             first, last = is_stack or axes is row[0], axes in grid[-1]
             tidy(axes, x=name if last else "", y=trend.label if first else "")
             axes.tick_params(labelbottom=last, labelleft=first)
-    note = f"Weighted by {weight_label} (area); bars: scatter within components"
+    title = f"Weighted by {weight_label} (area); bars: scatter within components"
+    title = in_lines(f"{title}\n{note}", width, SMALL_FONT_PT)
     if is_stack:
-        grid[0, 0].set_title(note, fontsize=SMALL_FONT_PT, loc="left")
+        grid[0, 0].set_title(title, fontsize=SMALL_FONT_PT, loc="left")
     else:  # A title wider than its panel would push the next one away.
-        figure.suptitle(note, fontsize=SMALL_FONT_PT, x=0.01, ha="left")
+        figure.suptitle(title, fontsize=SMALL_FONT_PT, x=0.01, ha="left")
     figure.align_ylabels(list(grid.ravel() if is_stack else grid[:, 0]))
     return figure
 

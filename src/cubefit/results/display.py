@@ -19,6 +19,8 @@ def summary_rows(result: FitResult) -> list[tuple[str, str]]:
     """
     (S, C), P, facts = result.share.shape, result.x.shape[1], result.facts
     rows = [("file", result.path.name), ("size", f"{C} components x {P} populations, {S} spaxels")]
+    if "selected" in facts:
+        rows.append(("of", str(facts["selected"])))
     named = "method" if "method" in facts else "solution"
     rows.append((named, str(facts[named])))
     if "chi2_per_voxel" in facts:

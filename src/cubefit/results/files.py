@@ -24,6 +24,7 @@ HEADER: Final = {
     "CUBEFIT": ("cubefit_version", "version of CubeFit that wrote this file"),
     "SOURCE": ("source", "CubeFit file of the fit"),
     "SOLUTION": ("solution", "dataset of the weights, or 'given'"),
+    "SELECTED": ("selected", "stars that are here; nothing is of others"),
     "METHOD": ("method", "method of the fit"),
     "CHI2": ("chi2", "misfit; mean square residuals if NOISE = F"),
     "NVOXELS": ("n_voxels", "voxels in use"),
@@ -37,7 +38,16 @@ HEADER: Final = {
     "INDIGEST": ("inputs_digest", "SHA-256 of the inputs of the fit"),
 }
 """Keywords of the primary header: the fact behind each, and the comment."""
-REPEATED: Final = ("OBJECT", "SOURCE", "CUBEFIT", "METHOD", "NORMALIZ", "FITTED", "INDIGEST")
+REPEATED: Final = (
+    "OBJECT",
+    "SOURCE",
+    "CUBEFIT",
+    "SELECTED",
+    "METHOD",
+    "NORMALIZ",
+    "FITTED",
+    "INDIGEST",
+)
 """Those that the extensions have, too."""
 
 

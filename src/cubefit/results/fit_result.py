@@ -19,11 +19,11 @@ from cubefit.inverse.means import component_means
 from cubefit.io.result_files import write_ecsv
 from cubefit.observation import Observation
 from cubefit.results.axes import Axis, Property, axes_of, properties_of
-from cubefit.results.chosen import chosen_weights
 from cubefit.results.display import one_line, summary_rows
 from cubefit.results.files import table_of, with_flux_unit, write_result_fits
 from cubefit.results.pixels import PixelGrid, Pixels, grid_on_plane, regular_grid
 from cubefit.results.provenance import Facts, facts_of
+from cubefit.results.stars import stars_of
 from cubefit.results.tables import (
     WEIGHT_UNITS,
     WeightKind,
@@ -143,21 +143,26 @@ class FitResult:
         self,
         components: Sequence[int] | None = None,
         *,
-        ages: tuple[float, float] | None = None,
-        metals: tuple[float, float] | None = None,
+        ages: Sequence[float] | None = None,
+        metals: Sequence[float] | None = None,
     ) -> FitResult:
         """Return the result of some stars alone: nothing is left of the others.
 
-        What says how good the fit is stays that of the whole.
+        What says how good the fit is stays that of the whole; ``selected`` in `facts`, and with it
+        in the headers of files, says which stars there are.
 
         Parameters
         ----------
         components : sequence of int, optional
             Those that count. Default all.
-        ages : tuple of float, optional
-            Youngest and oldest that count, in Gyr.
-        metals : tuple of float, optional
-            Lowest and highest [M/H] that count.
+        ages : sequence of two floats, optional
+            Youngest and oldest that count, in Gyr, both included.
+        metals : sequence of two floats, optional
+            Lowest and highest [M/H] that count, both included.
+
+        Returns
+        -------
+        FitResult
 
         Raises
         ------
@@ -166,14 +171,11 @@ class FitResult:
         MissingDataError
             If the file does not know the ages or metallicities of its templates.
         """
-        x = chosen_weights(
-            self.x,
-            self.axes,
-            self.path,
-            components=components,
-            limits={"age": ages, "metal": metals},
-        )
-        return replace(self, x=x)
+        stars = stars_of(components=components, ages=ages, metals=metals)
+        told = [str(self.facts["selected"])] if "selected" in self.facts else []
+        facts = dict(self.facts) | {"selected": ", ".join(told + stars.told())}
+        x = stars.weights_of(self.x, self.axes, self.path)
+        return self if stars.are_all else replace(self, x=x, facts=facts)
 
     @property
     def share(self) -> Float:

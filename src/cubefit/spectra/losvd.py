@@ -36,10 +36,11 @@ def normalized_losvd(
 def losvd_moments(
     losvd: NDArray[np.float32], vel_pix: NDArray[np.float64], normalization: Normalization
 ) -> NDArray[np.float64]:
-    """Return light, mean velocity and mean square velocity of LOSVDs as they act in the models.
+    """Return light, mean velocity and mean square velocity of the stars behind LOSVDs.
 
-    The two are times the light, so that all three add up over components. Light fills its velocity
-    bin evenly: a bin of width dv adds ``dv^2 / 12`` to the mean square.
+    The two are times the light, so that all three add up over components. Sorting stars into bins
+    of width dv has added ``dv^2 / 12`` to the mean square of a smooth LOSVD, which is taken out
+    again (Sheppard's correction); in the models, whose bins are filled evenly, it is there twice.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ def losvd_moments(
         Share of each component's light in each spaxel, the same times km/s, and times km^2/s^2.
     """
     step = float(vel_pix[1] - vel_pix[0]) if vel_pix.size > 1 else 0.0
-    powers = np.stack([np.ones(vel_pix.size), vel_pix, vel_pix**2 + step**2 / 12.0])
+    powers = np.stack([np.ones(vel_pix.size), vel_pix, vel_pix**2 - step**2 / 12.0])
     sums = np.stack([powers @ of_spaxel for of_spaxel in losvd], axis=1)
     if normalization == "losvd":
         return sums
