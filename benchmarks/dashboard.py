@@ -24,7 +24,7 @@ from cubefit.threads import usable_cores
 
 SIZES = {"S": 2854, "V": 201, "C": 207, "P": 360, "L": 724}
 """NGC 4365: 74,520 weights."""
-TURNS = 5
+TURNS = 8
 EPOCHS = 6
 
 
