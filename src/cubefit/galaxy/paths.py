@@ -47,6 +47,7 @@ def inputs_of(settings: GalaxySettings) -> dict[str, str]:
     lsf, options = settings.cube.lsf, settings.orbits.options
     named = {
         "cube.path": settings.cube.path,
+        "cube.spatial_mask": settings.cube.spatial_mask,
         "cube.lsf": lsf if lsf != "muse" else None,
         "bins.path": settings.bins.path,
         "orbits.path": settings.orbits.path,
@@ -91,6 +92,7 @@ def _with_paths(settings: GalaxySettings, change: Callable[[str], str]) -> Galax
     cube, bins = settings.cube, settings.bins
     replace = msgspec.structs.replace
     lsf = change(cube.lsf) if isinstance(cube.lsf, str) and cube.lsf != "muse" else cube.lsf
+    mask = cube.spatial_mask if cube.spatial_mask is None else change(cube.spatial_mask)
     options = dict(settings.orbits.options)
     for key in ("config", "weights"):
         if isinstance(options.get(key), str):
@@ -98,7 +100,7 @@ def _with_paths(settings: GalaxySettings, change: Callable[[str], str]) -> Galax
     return replace(
         settings,
         galaxy=replace(settings.galaxy, out=change(settings.galaxy.out)),
-        cube=replace(cube, path=change(cube.path), lsf=lsf),
+        cube=replace(cube, path=change(cube.path), lsf=lsf, spatial_mask=mask),
         bins=bins if bins.path is None else replace(bins, path=change(bins.path)),
         orbits=replace(
             settings.orbits,

@@ -163,8 +163,10 @@ class GalaxyRun:
             }
             return [write_npz(path, spectrum_arrays(found))], told
 
-        bins = [] if settings.bins.path is None else bin_files(settings.bins.path)
-        inputs = [Path(settings.cube.path), *bins, self.folder / "orbits.npz"]
+        beside = [] if settings.bins.path is None else bin_files(settings.bins.path)
+        if settings.cube.spatial_mask is not None:
+            beside.append(Path(settings.cube.spatial_mask))
+        inputs = [Path(settings.cube.path), *beside, self.folder / "orbits.npz"]
         cube = {key: value for key, value in self.decisive["cube"].items() if key != "lsf"}
         wanted = {
             "cube": cube,

@@ -103,6 +103,14 @@ class CubeTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float,
         Meta(ge=0, description="Noise of N summed pixels is (1 + covariance log10 N) larger."),
     ] = 0.0
+    spatial_mask: Annotated[
+        str | None,
+        Meta(
+            description="Pixels to use: FITS image, .npy or text of 1 (use) and 0, such as for "
+            "stars in front; default all.",
+            examples=["mask.fits"],
+        ),
+    ] = None
     min_share: Annotated[
         float,
         Meta(gt=0, le=1, description="Light that good pixels of a bin must hold at a wavelength."),

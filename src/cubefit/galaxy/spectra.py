@@ -16,6 +16,7 @@ from cubefit.galaxy.pixels import SkyPixels, holds_bins, sky_pixels, wave_axis
 from cubefit.galaxy.settings import BinsTable, CubeTable
 from cubefit.io.cubes import IFUCube, read_cube
 from cubefit.io.orbits import OrbitLibrary
+from cubefit.io.spatial_mask import read_spatial_mask
 from cubefit.observation import Observation
 from cubefit.prepare.adaptive_bins import signal_to_noise_of_bins
 from cubefit.prepare.air import in_medium
@@ -100,14 +101,15 @@ def prepare_spectra(
     if table.wave_range is not None:
         cube = whole.trimmed(observed_range(table.wave_range, medium, to_take_out))
     pixels = sky_pixels(cube, table, bins, orbits)
-    light = white_light(cube.blocks(), cube.wave)
-    merged = merged_bins(cube, table, bins, pixels, light)
+    light = without_masked(white_light(cube.blocks(), cube.wave), cube, table)
+    use = chosen_pixels(light, cube, table)
+    merged = merged_bins(table, bins, pixels, light, use)
     own_binnum, lit = None, light
     if merged is not None:
         own_binnum = pixels.binnum[merged[pixels.binnum] >= 0]
         lit = with_dead_pixels_lit(light, pixels)
         pixels = pixels.with_merged_bins(merged)
-    observed = observed_spectra(cube, medium, table, pixels.of_cube, lit)
+    observed = observed_spectra(cube, medium, table, pixels.of_cube, lit, use)
     rest = in_rest_frame(observed, z=to_take_out, to_medium=medium)
     obs_pix = ln_grid(rest.wave_edges, wave_range=table.wave_range, velscale_kms=table.velscale_kms)
     ln_edges = edges_of(obs_pix)
@@ -171,18 +173,18 @@ def observed_spectra(
     table: CubeTable,
     binnum: NDArray[np.int32],
     light: WhiteLight,
+    use: NDArray[np.bool_],
 ) -> Spectra:
     """Return the spectra of the bins at observed wavelengths.
 
-    Pixels that the settings leave out are masked, not forgotten: a bin keeps its whole light as
-    long as those that remain hold most of it, and is masked else.
+    Pixels that are not used are masked, not forgotten: a bin keeps its whole light as long as those
+    that remain hold most of it, and is masked else.
     """
     if cube.binnum is not None and table.covariance:
         raise ConfigError(
             f"cube.covariance = {table.covariance}: {cube.source} is binned already, and its noise "
             "is that of the bins: leave it out."
         )
-    use = chosen_pixels(light, cube, table)
     blocks = (replace(block, mask=block.mask & use[:, None]) for block in cube.blocks())
     found = binned(
         blocks,
@@ -217,7 +219,11 @@ def require_pixels(cube: IFUCube, target_sn: float) -> None:
 
 
 def merged_bins(
-    cube: IFUCube, table: CubeTable, bins: BinsTable, pixels: SkyPixels, light: WhiteLight
+    table: CubeTable,
+    bins: BinsTable,
+    pixels: SkyPixels,
+    light: WhiteLight,
+    use: NDArray[np.bool_],
 ) -> NDArray[np.int32] | None:
     """Return the new bin of each bin, where the settings want bins of a signal to noise."""
     if bins.target_sn is None:
@@ -228,7 +234,7 @@ def merged_bins(
         noise=light.noise[inside],
         good_share=light.good_share[inside],
     )
-    use = chosen_pixels(light, cube, table)[inside]
+    use = use[inside]
     logger.info("spectra: bins are merged.")
     merged = merge_bins(
         pixels.binnum,
@@ -260,6 +266,19 @@ def merged_bins(
         np.median(reached),
     )
     return merged
+
+
+def without_masked(light: WhiteLight, cube: IFUCube, table: CubeTable) -> WhiteLight:
+    """Return white light in which masked pixels are dead: a star there is none of the galaxy's."""
+    if table.spatial_mask is None:
+        return light
+    use = read_spatial_mask(table.spatial_mask, light.signal.size, cube.image_shape)
+    logger.info("spectra: %d of %d pixels are masked.", int((~use).sum()), use.size)
+    return WhiteLight(
+        signal=np.where(use, light.signal, np.nan),
+        noise=np.where(use, light.noise, np.nan),
+        good_share=np.where(use, light.good_share, 0.0),
+    )
 
 
 def with_dead_pixels_lit(light: WhiteLight, pixels: SkyPixels) -> WhiteLight:

@@ -7,6 +7,7 @@ from cubefit.io.bins import BinMap, read_bins
 from cubefit.io.cubes import IFUCube, read_cube
 from cubefit.io.line_spread import read_line_spread
 from cubefit.io.orbits import OrbitLibrary, bundled_orbits, read_orbits, read_orbits_npz
+from cubefit.io.spatial_mask import read_spatial_mask
 from cubefit.io.ssp import SSPLibrary, bundled_miles_folder, read_ssp
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "read_line_spread",
     "read_orbits",
     "read_orbits_npz",
+    "read_spatial_mask",
     "read_ssp",
 ]

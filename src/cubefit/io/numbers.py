@@ -47,7 +47,7 @@ def read_numbers(path: Path) -> NDArray[np.float64]:
     InputError
         If it is missing, or no such file.
     """
-    due = "give .npy, or text with one number per component"
+    due = "give .npy, or text with one number each"
     if path.suffix != ".npy":
         return np.array([number for row in number_rows(path, due) for number in row])
     try:

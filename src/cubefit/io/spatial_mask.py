@@ -1,0 +1,75 @@
+"""Masks of the spatial pixels of a cube: which to use, and which a star or an artefact covers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubefit.errors import InputError
+from cubefit.io.fits_files import first_bytes, fits_file, is_fits
+from cubefit.io.numbers import read_numbers
+
+
+def read_spatial_mask(
+    path: str | Path, n_pix: int, image_shape: tuple[int, int] | None
+) -> NDArray[np.bool_]:
+    """Read which spatial pixels of a cube to use.
+
+    Parameters
+    ----------
+    path : str or Path
+        A FITS file with one image, a ``.npy`` file, or text: 1 for each pixel to use, 0 (in FITS
+        and ``.npy`` NaN as well) for the others, in the order of the cube, row by row.
+    n_pix : int
+        Number of spatial pixels of the cube.
+    image_shape : tuple of int or None
+        (ny, nx) of the cube where its pixels are of an image; an image must be of this shape.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_pix,)
+        True = use.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, of other pixels, holds anything else, or leaves no pixel.
+    """
+    path = Path(path)
+    values = _image_of(path, image_shape) if is_fits(first_bytes(path)) else read_numbers(path)
+    if values.size != n_pix:
+        raise InputError(
+            f"{path} masks {values.size} pixels, but the cube has {image_shape or n_pix}: give one "
+            "number for each of its spatial pixels."
+        )
+    values = values.ravel()
+    known = np.isfinite(values)
+    other = np.unique(values[known & (values != 0) & (values != 1)])
+    if other.size:
+        raise InputError(
+            f"{path} holds {other[0]:g}: give 1 for pixels to use, and 0 for those to leave out."
+        )
+    use = known & (values == 1)
+    if not use.any():
+        raise InputError(f"{path} leaves no pixel: give 1 for those to use, not for bad ones.")
+    return np.asarray(use)
+
+
+def _image_of(path: Path, image_shape: tuple[int, int] | None) -> NDArray[Any]:
+    with fits_file(path) as file:
+        images = [n for n in range(len(file.hdus)) if len(file.shape(n)) == 2]
+        if len(images) != 1:
+            raise InputError(
+                f"{path} has {len(images)} images; it holds {file.contents()}: give a file with "
+                "one image of 1 and 0."
+            )
+        image = file.array(images[0])
+    if image_shape is not None and image.shape != image_shape:
+        raise InputError(
+            f"{path} is an image of {image.shape} pixels, but the cube one of {image_shape}: give "
+            "a mask of this cube."
+        )
+    return image
