@@ -159,8 +159,8 @@ def dead_pixels(spectra: Arrays) -> list[str]:
     more = ", ..." if found.size > NAMED else ""
     message = (
         f"{found.size} of {used.size} bins have more than {100 * DEAD:.0f} % of their pixels dead "
-        f"at all wavelengths: bin {named}{more}. Dead pixels count as average ones of their bin, "
-        "which biases its flux: raise cube.min_share to leave such bins out."
+        f"or masked at all wavelengths: bin {named}{more}. They count as average ones of their "
+        "bin, which biases its flux: raise cube.min_share to leave such bins out."
     )
     return [message]
 
