@@ -10,7 +10,7 @@ from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
-from tests.galaxy.mock import Fitted, Sight, fit_mock, spaxel_errors
+from tests.galaxy.mock import Fitted, Sight, fit_mock, rotation_errors, spaxel_errors
 
 from cubefit import FitResult
 from cubefit.demo import mean_rms, total_error
@@ -42,6 +42,8 @@ def errors_of(fitted: Fitted) -> dict[str, float]:
         "[M/H] map": float(spaxel_errors(galaxy, light, true_light, galaxy.metal)),
         "ages of orbits": mean_rms(light, true_light, galaxy.log_age),
         "[M/H] of orbits": mean_rms(light, true_light, galaxy.metal),
+        "V/sigma of young": float(rotation_errors(galaxy, result)[0]),
+        "V/sigma of old": float(rotation_errors(galaxy, result)[1]),
     }
 
 
@@ -88,6 +90,14 @@ class _Recovery(_Run):
     def track_metallicity_of_orbits_dex(self) -> float:
         """Rms error, by light."""
         return self.errors["[M/H] of orbits"]
+
+    def track_error_of_rotation_of_young_stars(self) -> float:
+        """Relative error of V/sigma of stars below 5 Gyr, by light."""
+        return self.errors["V/sigma of young"]
+
+    def track_error_of_rotation_of_old_stars(self) -> float:
+        """Relative error of V/sigma of stars above 5 Gyr, by light."""
+        return self.errors["V/sigma of old"]
 
     def track_chi2_over_that_of_noise(self) -> float:
         """One is perfect."""

@@ -10,6 +10,7 @@ from astropy.io import fits
 from scipy.interpolate import make_interp_spline
 from scipy.special import ndtr
 
+from cubefit import FitResult
 from cubefit.demo import population_of
 from cubefit.galaxy import GalaxyReport, run_galaxy
 from cubefit.io import bundled_miles_folder, bundled_orbits, read_ssp
@@ -233,6 +234,23 @@ def spaxel_errors(galaxy, found, true, values):
     by = [galaxy.share @ x for x in (found, true)]
     means = [x @ values / x.sum(axis=1) for x in by]
     return np.sqrt(np.average((means[0] - means[1]) ** 2, weights=by[1].sum(axis=1)))
+
+
+def rotation_support(result, ages):
+    """V/sigma of the stars of some ages, by light over all bins."""
+    table = result.selected(ages=ages).spaxels()
+    light = table["light"]
+    squares = [
+        float((light * table[name] ** 2).sum())
+        for name in ("velocity_by_light", "dispersion_by_light")
+    ]
+    return np.sqrt(squares[0] / squares[1])
+
+
+def rotation_errors(galaxy, result, ages=((0.0, 5.0), (5.0, 20.0))):
+    """Return relative errors of V/sigma of the stars in ranges of age."""
+    true = FitResult.from_file(result.path, galaxy.mass * galaxy.light / result.template_light)
+    return [rotation_support(result, a) / rotation_support(true, a) - 1.0 for a in ages]
 
 
 def fit_mock(folder, sight, more="", replaced=("", "")):

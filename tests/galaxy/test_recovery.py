@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from tests.galaxy.mock import Sight, fit_mock, spaxel_errors
+from tests.galaxy.mock import Sight, fit_mock, rotation_errors, spaxel_errors
 
 from cubefit import FitResult
 from cubefit.demo import mean_rms
@@ -23,6 +23,9 @@ def require_truth(fitted, *, mass, age, metal, age_of_orbits, metal_of_orbits):
     assert spaxel_errors(galaxy, light, true_light, galaxy.metal) < metal
     assert mean_rms(light, true_light, galaxy.log_age) < age_of_orbits
     assert mean_rms(light, true_light, galaxy.metal) < metal_of_orbits
+    young, old = rotation_errors(galaxy, result)
+    assert abs(young) < 0.1
+    assert abs(old) < 0.05
 
 
 def test_a_small_galaxy_is_recovered(fitted):
