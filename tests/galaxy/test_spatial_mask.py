@@ -43,6 +43,17 @@ def test_a_star_in_front_that_is_masked_does_no_harm(files, tmp_path, bins):
     assert again.steps_done[0] == "spectra"
 
 
+def test_a_mask_the_wrong_way_round_is_told(files, tmp_path):
+    with fits.open(tmp_path / "cube.fits") as cube:
+        shape = cube["DATA"].data.shape[1:]
+    bad = np.zeros(shape, np.uint8)
+    bad[:9] = 1
+    fits.writeto(tmp_path / "mask.fits", bad)
+    report = run_galaxy(files(BARE, cut=MASK), check_only=True, verbose=False)
+    told = "of 400 pixels in bins: it has 1 for pixels to use."
+    assert any("cube.spatial_mask leaves" in f and told in f for f in report.findings)
+
+
 def test_a_mask_that_is_not_there_is_told_first(files, tmp_path):
     with pytest.raises(ConfigError, match=r"cube\.spatial_mask = .*mask\.fits: there is no such"):
         go(files(BARE, cut=MASK))

@@ -38,6 +38,25 @@ def test_masks_that_cannot_be_are_refused(tmp_path, values, message):
         read_spatial_mask(path, 6, (2, 3))
 
 
+@pytest.mark.parametrize("kind", ["npy", "txt"])
+def test_rows_and_columns_are_those_of_the_cube(tmp_path, kind):
+    path = tmp_path / f"mask.{kind}"
+    if kind == "npy":
+        np.save(path, USE.T)
+    else:
+        np.savetxt(path, USE.T, fmt="%d")
+    with pytest.raises(InputError, match=r"image of \(3, 2\) pixels, but the cube one of"):
+        read_spatial_mask(path, 6, (2, 3))
+    assert read_spatial_mask(path, 6, None).tolist() == USE.T.ravel().astype(bool).tolist()
+
+
+@pytest.mark.parametrize("text", ["1 0 1 1 1 0", "1\n0\n1\n1\n1\n0", "1 0 1 1\n1 0"])
+def test_text_may_run_on(tmp_path, text):
+    (tmp_path / "mask.txt").write_text(text)
+    found = read_spatial_mask(tmp_path / "mask.txt", 6, (2, 3))
+    assert found.tolist() == [True, False, True, True, True, False]
+
+
 def test_files_that_are_no_mask_are_refused(tmp_path):
     np.save(tmp_path / "mask.npy", np.ones(5))
     with pytest.raises(InputError, match=r"masks 5 pixels, but the cube has \(2, 3\)"):

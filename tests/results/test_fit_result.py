@@ -1,5 +1,7 @@
 """A result against sums over every spaxel, component and population."""
 
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
@@ -19,6 +21,8 @@ from cubefit.errors import (
 from cubefit.hypercube_builder import build_hypercube
 from cubefit.pipeline_runner import PipelineRunner
 from cubefit.results import FitResult
+from cubefit.results.axes import axes_of
+from cubefit.results.stars import stars_of
 from cubefit.spectra.rebin import spline_rebin_matrix
 from cubefit.store.digests import digest_of_fit
 
@@ -218,6 +222,13 @@ def test_components_may_come_one_by_one(result):
     one_by_one = result.selected(c for c in (1, 2)).weights.values
     np.testing.assert_array_equal(one_by_one, result.selected([1, 2]).weights.values)
     assert one_by_one.any()
+
+
+def test_ends_of_ranges_belong_to_them_up_to_rounding():
+    axes = axes_of({"metal": np.float32([-0.4, 0.4]), "age": [1.0, 2.51188643]})
+    x = np.ones((1, 4))
+    chosen = stars_of(metals=(-0.4, 0.4), ages=(2.51189, 3.0)).weights_of(x, axes, Path("a.h5"))
+    assert chosen.tolist() == [[0.0, 1.0, 0.0, 1.0]]
 
 
 def test_stars_that_are_not_there_are_refused(result, plain):

@@ -69,9 +69,8 @@ def check_inputs_of(
         flux_unit(flux, mask),
         bin_places(*sky, (orbits.x, orbits.y, orbits.binnum)),
     ]
-    of_light, told = checks_of_light(in_own_bins, spectra, settings)
+    of_light, told = checks_of_light(in_own_bins, orbits, spectra, settings)
     checks += of_light
-    told += other_centre(orbits, spectra, settings)
     checks.append(
         velocity_sign(
             orbits.losvd,
@@ -103,11 +102,11 @@ def check_inputs_of(
 
 
 def checks_of_light(
-    orbits: OrbitLibrary, spectra: Arrays, settings: GalaxySettings
+    in_own_bins: OrbitLibrary, orbits: OrbitLibrary, spectra: Arrays, settings: GalaxySettings
 ) -> tuple[list[LightAgreement], list[str]]:
     """Return checks of brightness from bin to bin, and complaints, as far as it was kept."""
-    mean = brightness(spectra, orbits.losvd.shape[0])
-    of_bin = np.einsum("svc,c->s", orbits.losvd, orbits.weights, dtype=np.float64)
+    losvd, weights = in_own_bins.losvd, in_own_bins.weights
+    mean = brightness(spectra, losvd.shape[0])
     told: list[str] = []
     if settings.fit.normalization == "unit":
         if not has_amplitudes(mean):
@@ -117,12 +116,21 @@ def checks_of_light(
             f"differs from bin to bin, from {np.nanmin(mean):.3g} to {np.nanmax(mean):.3g}: take "
             "'losvd', or normalise them."
         )
-        if not has_amplitudes(of_bin):
+        if not has_amplitudes(light_of(in_own_bins)):
             return [], told
-    x, y = bin_centres(orbits.x, orbits.y, orbits.binnum)
-    n_pixels = np.bincount(orbits.binnum[orbits.binnum >= 0])
-    agreement = light_agreement(orbits.losvd, orbits.weights, mean, x=x, y=y, n_pixels=n_pixels)
-    return [agreement], told
+    if "own_binnum" in spectra:
+        sky = (in_own_bins.x, in_own_bins.y, in_own_bins.binnum)
+    else:
+        sky = (spectra["x"], spectra["y"], spectra["binnum"])
+    x, y = bin_centres(*sky)
+    n_pixels = np.bincount(sky[2][sky[2] >= 0])
+    agreement = light_agreement(losvd, weights, mean, x=x, y=y, n_pixels=n_pixels)
+    return [agreement], [*told, *other_centre(light_of(orbits), spectra, settings.cube.centre)]
+
+
+def light_of(orbits: OrbitLibrary) -> Float:
+    """Return the light of the orbits in each bin, shape (S,)."""
+    return np.asarray(np.einsum("svc,c->s", orbits.losvd, orbits.weights, dtype=np.float64))
 
 
 def brightness(spectra: Arrays, n_bins: int) -> Float:
@@ -178,22 +186,18 @@ def bins_without_orbits(orbits: OrbitLibrary, mask: NDArray[np.bool_]) -> list[s
     return [message]
 
 
-def other_centre(orbits: OrbitLibrary, spectra: Arrays, settings: GalaxySettings) -> list[str]:
+def other_centre(of_bin: Float, spectra: Arrays, centre: tuple[float, float]) -> list[str]:
     """Return a complaint where the galaxy of the cube lies beside that of the orbits.
 
     Parameters
     ----------
-    orbits : OrbitLibrary
-        In the bins of the spectra.
+    of_bin : ndarray, shape (S,)
+        Light of the orbits in each bin.
     spectra : mapping
         Positions, bins and white light of the pixels.
-    settings : GalaxySettings
-        Have the centre, arcsec.
+    centre : tuple of float
+        As the settings have it, arcsec.
     """
-    if settings.fit.normalization == "unit":
-        return []
-    of_bin = np.einsum("svc,c->s", orbits.losvd, orbits.weights, dtype=np.float64)
-    centre = settings.cube.centre
     found = centre_offset(of_bin, spectra["light"], spectra["x"], spectra["y"], spectra["binnum"])
     if found.ok:
         return []

@@ -101,7 +101,7 @@ def prepare_spectra(
     if table.wave_range is not None:
         cube = whole.trimmed(observed_range(table.wave_range, medium, to_take_out))
     pixels = sky_pixels(cube, table, bins, orbits)
-    light = without_masked(white_light(cube.blocks(), cube.wave), cube, table)
+    light = without_masked(white_light(cube.blocks(), cube.wave), cube, table, pixels)
     use = chosen_pixels(light, cube, table)
     merged = merged_bins(table, bins, pixels, light, use)
     own_binnum, lit = None, light
@@ -268,12 +268,20 @@ def merged_bins(
     return merged
 
 
-def without_masked(light: WhiteLight, cube: IFUCube, table: CubeTable) -> WhiteLight:
+def without_masked(
+    light: WhiteLight, cube: IFUCube, table: CubeTable, pixels: SkyPixels
+) -> WhiteLight:
     """Return white light in which masked pixels are dead: a star there is none of the galaxy's."""
     if table.spatial_mask is None:
         return light
     use = read_spatial_mask(table.spatial_mask, light.signal.size, cube.image_shape)
-    logger.info("spectra: %d of %d pixels are masked.", int((~use).sum()), use.size)
+    in_bins = pixels.of_cube >= 0
+    told = "cube.spatial_mask leaves %d of %d pixels in bins%s"
+    numbers = int((use & in_bins).sum()), int(in_bins.sum())
+    if numbers[0] < 0.5 * numbers[1]:
+        logger.warning(told, *numbers, ": it has 1 for pixels to use.")
+    else:
+        logger.info(told, *numbers, ".")
     return WhiteLight(
         signal=np.where(use, light.signal, np.nan),
         noise=np.where(use, light.noise, np.nan),

@@ -50,8 +50,24 @@ def read_numbers(path: Path) -> NDArray[np.float64]:
     due = "give .npy, or text with one number each"
     if path.suffix != ".npy":
         return np.array([number for row in number_rows(path, due) for number in row])
+    return read_array(path, due).ravel()
+
+
+def read_array(path: Path, due: str) -> NDArray[np.float64]:
+    """Return the numbers of a ``.npy`` file in their shape.
+
+    Parameters
+    ----------
+    path, due
+        See `number_rows`.
+
+    Raises
+    ------
+    InputError
+        If it is missing, or no such file.
+    """
     try:
-        return np.asarray(np.load(path, allow_pickle=False), np.float64).ravel()
+        return np.asarray(np.load(path, allow_pickle=False), np.float64)
     except (OSError, ValueError, TypeError, EOFError) as error:
         raise InputError(f"{path} holds no plain numbers ({reason_of(error)}): {due}.") from error
 

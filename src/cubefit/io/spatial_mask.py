@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cubefit.errors import InputError
 from cubefit.io.fits_files import first_bytes, fits_file, is_fits
-from cubefit.io.numbers import read_numbers
+from cubefit.io.numbers import number_rows, read_array
+
+DUE: Final = "give 1 and 0 as a FITS image, .npy or text"
 
 
 def read_spatial_mask(
@@ -21,12 +23,12 @@ def read_spatial_mask(
     Parameters
     ----------
     path : str or Path
-        A FITS file with one image, a ``.npy`` file, or text: 1 for each pixel to use, 0 (in FITS
-        and ``.npy`` NaN as well) for the others, in the order of the cube, row by row.
+        A FITS file with one image, a ``.npy`` file, or text: 1 for each pixel to use, 0 or NaN for
+        the others, in the order of the cube, row by row.
     n_pix : int
         Number of spatial pixels of the cube.
     image_shape : tuple of int or None
-        (ny, nx) of the cube where its pixels are of an image; an image must be of this shape.
+        (ny, nx) of the cube where its pixels are of an image; rows and columns must be these.
 
     Returns
     -------
@@ -39,7 +41,12 @@ def read_spatial_mask(
         If the file is damaged, of other pixels, holds anything else, or leaves no pixel.
     """
     path = Path(path)
-    values = _image_of(path, image_shape) if is_fits(first_bytes(path)) else read_numbers(path)
+    values = _image_of(path) if is_fits(first_bytes(path)) else _plain_of(path)
+    if values.ndim == 2 and 1 not in values.shape and values.shape != (image_shape or values.shape):
+        raise InputError(
+            f"{path} is an image of {values.shape} pixels, but the cube one of {image_shape}: give "
+            "a mask of this cube."
+        )
     if values.size != n_pix:
         raise InputError(
             f"{path} masks {values.size} pixels, but the cube has {image_shape or n_pix}: give one "
@@ -58,7 +65,17 @@ def read_spatial_mask(
     return np.asarray(use)
 
 
-def _image_of(path: Path, image_shape: tuple[int, int] | None) -> NDArray[Any]:
+def _plain_of(path: Path) -> NDArray[Any]:
+    """Return the numbers of ``.npy``, or of text, whose lines are rows where they are even."""
+    if path.suffix == ".npy":
+        return read_array(path, DUE)
+    rows = number_rows(path, DUE)
+    if len({len(row) for row in rows}) == 1:
+        return np.array(rows)
+    return np.array([number for row in rows for number in row])
+
+
+def _image_of(path: Path) -> NDArray[Any]:
     with fits_file(path) as file:
         images = [n for n in range(len(file.hdus)) if len(file.shape(n)) == 2]
         if len(images) != 1:
@@ -66,10 +83,4 @@ def _image_of(path: Path, image_shape: tuple[int, int] | None) -> NDArray[Any]:
                 f"{path} has {len(images)} images; it holds {file.contents()}: give a file with "
                 "one image of 1 and 0."
             )
-        image = file.array(images[0])
-    if image_shape is not None and image.shape != image_shape:
-        raise InputError(
-            f"{path} is an image of {image.shape} pixels, but the cube one of {image_shape}: give "
-            "a mask of this cube."
-        )
-    return image
+        return file.array(images[0])

@@ -15,6 +15,8 @@ from cubefit.results.axes import Axis
 
 Float = NDArray[np.float64]
 Limits = tuple[float, float]
+ROUNDING: Final = 1e-5
+"""Of values in float32, and of those that are told: both ends of a range are in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,12 +155,13 @@ def _templates_within(
         )
     low, high = limits
     values, unit = known[name].values, known[name].unit
-    if not ((values >= low) & (values <= high)).any():
+    rounding = ROUNDING * np.maximum(np.abs(values), 1.0)
+    inside = (values >= low - rounding) & (values <= high + rounding)
+    if not inside.any():
         raise ConfigError(
             f"{name} {low:g} to {high:g} {unit} holds no template of {path}, whose values run from "
             f"{values.min():g} to {values.max():g}: give a range that holds some, its lower end "
             "first."
         )
-    meshes = np.meshgrid(*(axis.values for axis in axes), indexing="ij")
-    mesh = meshes[list(known).index(name)].ravel()
-    return np.asarray((mesh >= low) & (mesh <= high))
+    chosen = [inside if axis.name == name else np.ones(axis.values.size, bool) for axis in axes]
+    return np.asarray(np.logical_and.reduce(np.meshgrid(*chosen, indexing="ij"))).ravel()
