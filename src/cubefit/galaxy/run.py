@@ -12,15 +12,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from cubefit.errors import ConfigError, StoreError
+from cubefit.errors import StoreError
 from cubefit.galaxy import orbits as orbit_step
 from cubefit.galaxy import populations as template_step
 from cubefit.galaxy.checks import check_inputs_of, misfit_findings
 from cubefit.galaxy.fit import decisive_for_fit, populate, solve
+from cubefit.galaxy.merging import require_merging
 from cubefit.galaxy.paths import require_apart, require_there, with_names_of_paths
 from cubefit.galaxy.products import make_products
 from cubefit.galaxy.record import DoneStep, Record, kept_warnings, sole_run
-from cubefit.galaxy.settings import FitTable, GalaxySettings
+from cubefit.galaxy.settings import GalaxySettings
 from cubefit.galaxy.settings_file import as_tables, read_settings
 from cubefit.galaxy.spectra import Prepared, prepare_spectra
 from cubefit.io.bins import bin_files
@@ -28,7 +29,6 @@ from cubefit.io.npz import open_npz, write_npz
 from cubefit.io.orbits import OrbitLibrary, orbit_files, read_orbits
 from cubefit.io.ssp import ssp_files
 from cubefit.observation import Observation
-from cubefit.prepare.adaptive_bins import require_power_bin
 from cubefit.progress import visible_log
 from cubefit.store.handle import reading
 from cubefit.store.load import input_stamp
@@ -294,17 +294,6 @@ class GalaxyRun:
         }
         self._once("products", self._npz(), wanted, work)
         return self.record.made_by("products")
-
-
-def require_merging(fit: FitTable, *, is_done: bool) -> None:
-    """Raise ConfigError or DependencyError where bins cannot be merged."""
-    if fit.normalization == "unit":
-        raise ConfigError(
-            "bins.target_sn adds up the light of LOSVDs, which fit.normalization = 'unit' throws "
-            "away: leave one of them out."
-        )
-    if not is_done:
-        require_power_bin()
 
 
 def inputs_of(path: Path) -> str:

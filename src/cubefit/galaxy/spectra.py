@@ -12,17 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubefit.errors import ConfigError, InputError
-from cubefit.galaxy.pixels import SkyPixels, holds_bins, sky_pixels, wave_axis
+from cubefit.galaxy.merging import merged_bins, require_pixels
+from cubefit.galaxy.pixels import SkyPixels, sky_pixels, wave_axis
 from cubefit.galaxy.settings import BinsTable, CubeTable
 from cubefit.io.cubes import IFUCube, read_cube
 from cubefit.io.orbits import OrbitLibrary
 from cubefit.io.spatial_mask import read_spatial_mask
 from cubefit.observation import Observation
-from cubefit.prepare.adaptive_bins import signal_to_noise_of_bins
 from cubefit.prepare.air import in_medium
-from cubefit.prepare.binning import binned
+from cubefit.prepare.binning import binned, with_dead_pixels_lit
 from cubefit.prepare.continuum import flattened
-from cubefit.prepare.merged_bins import merge_bins
 from cubefit.prepare.observed_rebin import ln_grid, log_rebinned, noise_chi2
 from cubefit.prepare.rest_frame import in_rest_frame
 from cubefit.prepare.selection import WhiteLight, select_pixels, white_light
@@ -107,7 +106,8 @@ def prepare_spectra(
     own_binnum, lit = None, light
     if merged is not None:
         own_binnum = pixels.binnum[merged[pixels.binnum] >= 0]
-        lit = with_dead_pixels_lit(light, pixels)
+        # In merged bins, larger and steeper, dead pixels would count as average ones of those.
+        lit = replace(light, signal=with_dead_pixels_lit(pixels.of_cube, light.signal))
         pixels = pixels.with_merged_bins(merged)
     observed = observed_spectra(cube, medium, table, pixels.of_cube, lit, use)
     rest = in_rest_frame(observed, z=to_take_out, to_medium=medium)
@@ -207,67 +207,6 @@ def observed_spectra(
     return found
 
 
-def require_pixels(cube: IFUCube, target_sn: float) -> None:
-    """Raise ConfigError where no bins of a signal to noise can be made of a cube."""
-    reason = ""
-    if holds_bins(cube):
-        reason = "is binned already: leave it out, or give the cube of pixels"
-    elif not cube.has_noise:
-        reason = "states no noise: leave it out, or give a cube that does"
-    if reason:
-        raise ConfigError(f"bins.target_sn = {target_sn:g}: {cube.source} {reason}.")
-
-
-def merged_bins(
-    table: CubeTable,
-    bins: BinsTable,
-    pixels: SkyPixels,
-    light: WhiteLight,
-    use: NDArray[np.bool_],
-) -> NDArray[np.int32] | None:
-    """Return the new bin of each bin, where the settings want bins of a signal to noise."""
-    if bins.target_sn is None:
-        return None
-    inside = pixels.of_cube >= 0
-    of_pixels = WhiteLight(
-        signal=light.signal[inside],
-        noise=light.noise[inside],
-        good_share=light.good_share[inside],
-    )
-    use = use[inside]
-    logger.info("spectra: bins are merged.")
-    merged = merge_bins(
-        pixels.binnum,
-        pixels.x,
-        pixels.y,
-        of_pixels,
-        bins.target_sn,
-        covariance=table.covariance,
-        min_share=table.min_share,
-        pixels=use,
-    )
-    left_out = int((merged < 0).sum())
-    if left_out:
-        logger.warning(
-            "%d of %d bins are left out: too little of their light can be used.",
-            left_out,
-            merged.size,
-        )
-    new = np.where(use & (of_pixels.noise > 0), merged[pixels.binnum], -1)
-    reached = signal_to_noise_of_bins(
-        new, of_pixels.signal, of_pixels.noise, covariance=table.covariance
-    )
-    logger.info(
-        "spectra: %d bins merged into %d, of S/N %.3g to %.3g, median %.3g.",
-        merged.size - left_out,
-        reached.size,
-        reached.min(),
-        reached.max(),
-        np.median(reached),
-    )
-    return merged
-
-
 def without_masked(
     light: WhiteLight, cube: IFUCube, table: CubeTable, pixels: SkyPixels
 ) -> WhiteLight:
@@ -282,28 +221,7 @@ def without_masked(
         logger.warning(told, *numbers, ": it has 1 for pixels to use.")
     else:
         logger.info(told, *numbers, ".")
-    return WhiteLight(
-        signal=np.where(use, light.signal, np.nan),
-        noise=np.where(use, light.noise, np.nan),
-        good_share=np.where(use, light.good_share, 0.0),
-    )
-
-
-def with_dead_pixels_lit(light: WhiteLight, pixels: SkyPixels) -> WhiteLight:
-    """Return white light whose dead pixels are as bright as the others of their bin.
-
-    In merged bins, which are larger and steeper, they would be taken for average ones of those,
-    while the LOSVDs are those of the bins before.
-    """
-    bins, signal = pixels.of_cube, light.signal.copy()
-    known = (bins >= 0) & np.isfinite(signal)
-    n_bins = int(bins.max()) + 1
-    counts = np.bincount(bins[known], minlength=n_bins)
-    total = np.bincount(bins[known], np.maximum(signal[known], 0.0), minlength=n_bins)
-    mean = np.divide(total, counts, out=np.full(n_bins, np.nan), where=counts > 0)
-    dead = (bins >= 0) & ~known
-    signal[dead] = mean[bins[dead]]
-    return replace(light, signal=signal)
+    return light.without(~use)
 
 
 def chosen_pixels(light: WhiteLight, cube: IFUCube, table: CubeTable) -> NDArray[np.bool_]:

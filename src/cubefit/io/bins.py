@@ -264,15 +264,10 @@ def _image_shape(x: NDArray[Any], y: NDArray[Any], step: float | None) -> tuple[
 
 def _read_image(path: Path, zero_is_bin: bool | None) -> BinMap:
     with fits_file(path) as file:
-        images = [n for n in range(len(file.hdus)) if len(file.shape(n)) == 2]
-        if len(images) != 1:
-            raise InputError(
-                f"{path} has {len(images)} images; it holds {file.contents()}: give a file with "
-                "one image of bins."
-            )
-        image = file.array(images[0])
-        x, y = _positions(file, images[0])
-        wcs = _celestial(file, images[0])
+        number = file.only_image("bins")
+        image = file.array(number)
+        x, y = _positions(file, number)
+        wcs = _celestial(file, number)
     none = ~(image >= 0)
     if zero_is_bin is None and not none.any() and (image == 0).any():
         raise InputError(

@@ -278,6 +278,27 @@ class FitsFile:
 
         return planes
 
+    def only_image(self, holding: str) -> int:
+        """Return the number of the one HDU that is an image of two axes.
+
+        Parameters
+        ----------
+        holding : str
+            What the image should hold, for the error.
+
+        Raises
+        ------
+        InputError
+            If there are more, or none.
+        """
+        images = [n for n in range(len(self.hdus)) if len(self.shape(n)) == 2]
+        if len(images) != 1:
+            raise InputError(
+                f"{self.path} has {len(images)} images; it holds {self.contents()}: give a file "
+                f"with one image of {holding}."
+            )
+        return images[0]
+
     def contents(self) -> str:
         """Return the HDUs in words."""
         return "; ".join(

@@ -41,7 +41,11 @@ def read_spatial_mask(
         If the file is damaged, of other pixels, holds anything else, or leaves no pixel.
     """
     path = Path(path)
-    values = _image_of(path) if is_fits(first_bytes(path)) else _plain_of(path)
+    if is_fits(first_bytes(path)):
+        with fits_file(path) as file:
+            values = file.array(file.only_image("1 and 0"))
+    else:
+        values = _plain_of(path)
     if values.ndim == 2 and 1 not in values.shape and values.shape != (image_shape or values.shape):
         raise InputError(
             f"{path} is an image of {values.shape} pixels, but the cube one of {image_shape}: give "
@@ -73,14 +77,3 @@ def _plain_of(path: Path) -> NDArray[Any]:
     if len({len(row) for row in rows}) == 1:
         return np.array(rows)
     return np.array([number for row in rows for number in row])
-
-
-def _image_of(path: Path) -> NDArray[Any]:
-    with fits_file(path) as file:
-        images = [n for n in range(len(file.hdus)) if len(file.shape(n)) == 2]
-        if len(images) != 1:
-            raise InputError(
-                f"{path} has {len(images)} images; it holds {file.contents()}: give a file with "
-                "one image of 1 and 0."
-            )
-        return file.array(images[0])

@@ -169,6 +169,28 @@ def bins_with_light(
     return bins.kept(good.astype(np.float64)[:, None])[2][:, 0]
 
 
+def with_dead_pixels_lit(binnum: Int, light: Float) -> Float:
+    """Return light whose dead pixels are as bright as the others of their bin, shape (nPix,).
+
+    Parameters
+    ----------
+    binnum : ndarray of int, shape (nPix,)
+        Bin of each pixel, negative: in none.
+    light : ndarray, shape (nPix,)
+        As in `binned`; what is negative counts as zero for the others.
+
+    Returns
+    -------
+    ndarray
+        NaN for dead pixels in no bin, and in bins of nothing else.
+    """
+    members = bin_matrix(binnum)
+    _, n_known, total = _known_light(members, light)
+    mean = np.divide(total, n_known, out=np.full(total.shape, np.nan), where=n_known > 0)
+    dead = (binnum >= 0) & ~np.isfinite(light)
+    return np.where(dead, members.T @ mean, light)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Bins:
     members: csr_array
@@ -220,15 +242,19 @@ def _pixel_weights(members: csr_array, light: Float | None) -> Float:
         return np.ones(n_pixels)
     if light.shape != (n_pixels,):
         raise InputError(f"light has shape {light.shape}, but there are {n_pixels} pixels.")
-    known = np.isfinite(light)
-    weights = np.where(known, np.maximum(light, 0.0, where=known, out=np.zeros(n_pixels)), 0.0)
-    n_known = members @ known.astype(np.float64)
-    total = members @ weights
+    weights, n_known, total = _known_light(members, light)
     # In a bin without any positive light all pixels count evenly.
     mean = np.divide(total, n_known, out=np.ones(n_bins), where=total > 0)
     of_pixel = members.T @ mean
     dark = members.T @ (total <= 0).astype(np.float64) > 0
-    return np.asarray(np.where(dark | ~known, of_pixel, weights))
+    return np.asarray(np.where(dark | ~np.isfinite(light), of_pixel, weights))
+
+
+def _known_light(members: csr_array, light: Float) -> tuple[Float, Float, Float]:
+    """Return the light of pixels that are not dead, and their number and light in each bin."""
+    known = np.isfinite(light)
+    weights = np.maximum(light, 0.0, where=known, out=np.zeros(light.size))
+    return weights, members @ known.astype(np.float64), members @ weights
 
 
 def _require_next(block: CubeBlock, done: int, n_wave: int, n_pixels: int) -> None:

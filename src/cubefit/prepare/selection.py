@@ -34,6 +34,22 @@ class WhiteLight:
         np.divide(self.signal, self.noise, out=found, where=self.noise > 0)
         return found
 
+    def of(self, pixels: Bool) -> WhiteLight:
+        """Return that of some pixels, shapes (n,)."""
+        return WhiteLight(
+            signal=self.signal[pixels],
+            noise=self.noise[pixels],
+            good_share=self.good_share[pixels],
+        )
+
+    def without(self, pixels: Bool) -> WhiteLight:
+        """Return it with some pixels dead."""
+        return WhiteLight(
+            signal=np.where(pixels, np.nan, self.signal),
+            noise=np.where(pixels, np.nan, self.noise),
+            good_share=np.where(pixels, 0.0, self.good_share),
+        )
+
 
 def white_light(
     blocks: Iterable[CubeBlock], wave: Float, wave_range: tuple[float, float] | None = None
